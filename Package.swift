@@ -1,0 +1,162 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+/// Modules that handle raw memory say so at each use.
+let memorySafe: [SwiftSetting] = strict + [.strictMemorySafety()]
+
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdTLS = Target.Dependency.product(name: "HummingbirdTLS", package: "hummingbird")
+let lifecycle = Target.Dependency.product(
+    name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+let argumentParser = Target.Dependency.product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
+
+let package = Package(
+    name: "waybill",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "waybill", targets: ["waybill"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    ],
+    targets: [
+        // Level 0: headers of system libraries.
+        .systemLibrary(
+            name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(
+            name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(
+            name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+
+        // Level 1
+        .target(name: "WaybillModel", dependencies: [crypto, httpTypes], swiftSettings: strict),
+        .target(name: "WaybillThreads", dependencies: [deque], swiftSettings: strict),
+        .target(
+            name: "WaybillSealing", dependencies: ["CZlib", crypto, cryptoExtras],
+            swiftSettings: strict),
+        .target(
+            name: "WaybillObservability", dependencies: [logging, metrics], swiftSettings: strict),
+
+        // Level 2
+        .target(
+            name: "WaybillOpening", dependencies: ["WaybillSealing", "CLibcrypto", "CZlib"],
+            swiftSettings: memorySafe),
+        .target(
+            name: "WaybillPostgres",
+            dependencies: ["WaybillThreads", "CLibpq", logging, metrics, subprocess],
+            swiftSettings: memorySafe),
+        .target(
+            name: "SegmentedLog",
+            dependencies: ["WaybillThreads", system, crypto, logging, metrics],
+            swiftSettings: memorySafe),
+
+        // Level 3
+        .target(
+            name: "Migrations", path: "Migrations", exclude: [], sources: ["Migrations.swift"],
+            resources: [], swiftSettings: strict),
+        .target(
+            name: "WaybillQueue",
+            dependencies: ["WaybillModel", "WaybillThreads", "SegmentedLog", logging, metrics],
+            swiftSettings: strict),
+        .target(
+            name: "WaybillStore",
+            dependencies: [
+                "WaybillModel", "WaybillPostgres", "Migrations", logging, metrics, crypto,
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "WaybillClient", dependencies: ["WaybillModel", httpClient, httpTypes, nioCore],
+            swiftSettings: strict),
+
+        // Level 4
+        .target(
+            name: "WaybillUpload",
+            dependencies: [
+                "WaybillModel", "WaybillThreads", "WaybillSealing", "WaybillQueue", system, crypto,
+                logging, metrics,
+            ],
+            swiftSettings: strict),
+
+        // Level 5
+        .target(
+            name: "WaybillIngress",
+            dependencies: [
+                "WaybillModel", "WaybillUpload", "WaybillQueue", "WaybillStore", hummingbird,
+                hummingbirdTLS, httpTypes, nioCore, logging, metrics, crypto, lifecycle,
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "WaybillListener",
+            dependencies: [
+                "WaybillModel", "WaybillThreads", "WaybillOpening", "WaybillQueue", "WaybillStore",
+                "WaybillUpload", lifecycle, logging, metrics, crypto,
+            ],
+            swiftSettings: strict),
+
+        // Level 6
+        .target(
+            name: "WaybillAdmin",
+            dependencies: [
+                "WaybillModel", "WaybillQueue", "WaybillStore", "WaybillUpload", "WaybillListener",
+                hummingbird, httpTypes, nioCore, logging, crypto, lifecycle,
+            ],
+            swiftSettings: strict),
+
+        // Level 7
+        .target(
+            name: "WaybillServer",
+            dependencies: [
+                "WaybillModel", "WaybillThreads", "WaybillObservability", "WaybillPostgres",
+                "SegmentedLog", "WaybillQueue", "WaybillStore", "WaybillUpload", "WaybillIngress",
+                "WaybillListener", "WaybillAdmin", argumentParser, configuration, lifecycle,
+                logging,
+                metrics, crypto, system,
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "WaybillCommands",
+            dependencies: [
+                "WaybillModel", "WaybillSealing", "WaybillOpening", "WaybillClient", argumentParser,
+                subprocess, system, crypto,
+            ],
+            swiftSettings: strict),
+
+        // Level 8
+        .executableTarget(
+            name: "waybill", dependencies: ["WaybillServer", "WaybillCommands", argumentParser],
+            swiftSettings: strict),
+    ]
+)

@@ -1,0 +1,90 @@
+package import Crypto
+
+/// 32 bytes of a SHA-256; shown and sent as lower-case hexadecimal.
+package struct Digest256: Hashable, Sendable {
+    private let words: (UInt64, UInt64, UInt64, UInt64)
+
+    /// 32 zero bytes: what stands before the first receipt of a device.
+    package static let zero = Digest256(words: (0, 0, 0, 0))
+
+    private init(words: (UInt64, UInt64, UInt64, UInt64)) {
+        self.words = words
+    }
+
+    /// Nil unless there are exactly 32 bytes.
+    package init?(bytes: some Collection<UInt8>) {
+        guard bytes.count == 32 else { return nil }
+        var words: [UInt64] = [0, 0, 0, 0]
+        for (index, byte) in bytes.enumerated() {
+            words[index / 8] = words[index / 8] << 8 | UInt64(byte)
+        }
+        self.init(words: (words[0], words[1], words[2], words[3]))
+    }
+
+    /// Reads 64 hexadecimal digits; nil for any other text.
+    package init?(hexadecimal text: some StringProtocol) {
+        guard let bytes = Hexadecimal.decode(text) else { return nil }
+        self.init(bytes: bytes)
+    }
+
+    /// The digest of `bytes`, taken as one message.
+    package static func of(_ bytes: some Sequence<UInt8>) -> Digest256 {
+        var hash = SHA256()
+        let contiguous: Void? = bytes.withContiguousStorageIfAvailable {
+            hash.update(bufferPointer: UnsafeRawBufferPointer($0))
+        }
+        if contiguous == nil { hash.update(data: Array(bytes)) }
+        return Digest256(hash.finalize())
+    }
+
+    package init(_ digest: SHA256.Digest) {
+        var words: [UInt64] = [0, 0, 0, 0]
+        for (index, byte) in digest.enumerated() {
+            words[index / 8] = words[index / 8] << 8 | UInt64(byte)
+        }
+        self.init(words: (words[0], words[1], words[2], words[3]))
+    }
+
+    /// SHA-256 over the parts' raw digests, in part order, also for one part (CONTRACT.md, Receipt).
+    package static func ofBundle(parts: [Digest256]) -> Digest256 {
+        of(parts.flatMap(\.bytes))
+    }
+
+    package var bytes: [UInt8] {
+        var result: [UInt8] = []
+        result.reserveCapacity(32)
+        for word in [words.0, words.1, words.2, words.3] {
+            for shift in stride(from: UInt64(56), through: 0, by: -8) {
+                result.append(UInt8(truncatingIfNeeded: word >> shift))
+            }
+        }
+        return result
+    }
+
+    package static func == (left: Digest256, right: Digest256) -> Bool {
+        left.words == right.words
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(words.0)
+        hasher.combine(words.1)
+    }
+}
+
+extension Digest256: CustomStringConvertible, Codable {
+    package var description: String { Hexadecimal.encode(bytes) }
+
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        guard let digest = Digest256(hexadecimal: try container.decode(String.self)) else {
+            throw DecodingError.dataCorruptedError(
+                in: container, debugDescription: "not 64 hexadecimal digits")
+        }
+        self = digest
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
+}
