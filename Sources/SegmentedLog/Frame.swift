@@ -1,0 +1,108 @@
+internal import Crypto
+internal import FoundationEssentials
+
+/// The clear part of a record on disk; see OnDiskFormat, "Record".
+struct FrameHeader: Sendable, Equatable {
+    static let byteCount = 32
+    static let tagByteCount = 16
+    static let marker = Array("WREC".utf8)
+
+    var payloadByteCount: UInt32
+    var sequence: UInt64
+    var ordinal: UInt32
+    /// All before this offset of the segment was synced before the frame was written.
+    var synced: UInt32
+    var type: UInt16
+
+    /// Bytes of the whole frame.
+    var frameByteCount: Int { Self.byteCount + Int(payloadByteCount) + Self.tagByteCount }
+
+    func encode() -> [UInt8] {
+        var writer = FieldWriter(capacity: Self.byteCount)
+        writer.raw(Self.marker)
+        writer.integer(payloadByteCount)
+        writer.integer(sequence)
+        writer.integer(ordinal)
+        writer.integer(synced)
+        writer.integer(type)
+        writer.integer(UInt16(0))
+        writer.integer(Checksum.of(writer.bytes[...]))
+        return writer.bytes
+    }
+
+    /// Nil unless `bytes` begin with an undamaged frame header.
+    init?(_ bytes: ArraySlice<UInt8>) {
+        guard bytes.count >= Self.byteCount, bytes.starts(with: Self.marker) else { return nil }
+        let clear = bytes.prefix(Self.byteCount)
+        var checksum = FieldReader(clear.suffix(4))
+        var reader = FieldReader(clear.dropFirst(4))
+        guard checksum.integer(UInt32.self) == Checksum.of(clear.dropLast(4)),
+            let payloadByteCount = reader.integer(UInt32.self),
+            let sequence = reader.integer(UInt64.self),
+            let ordinal = reader.integer(UInt32.self), let synced = reader.integer(UInt32.self),
+            let type = reader.integer(UInt16.self), reader.integer(UInt16.self) == 0
+        else { return nil }
+        self.init(
+            payloadByteCount: payloadByteCount, sequence: sequence, ordinal: ordinal,
+            synced: synced, type: type)
+    }
+
+    init(
+        payloadByteCount: UInt32, sequence: UInt64, ordinal: UInt32, synced: UInt32, type: UInt16
+    ) {
+        self.payloadByteCount = payloadByteCount
+        self.sequence = sequence
+        self.ordinal = ordinal
+        self.synced = synced
+        self.type = type
+    }
+}
+
+/// Seals and opens the records of one segment.
+struct SegmentCipher: Sendable {
+    /// Log id and segment number: what every record of the segment is bound to.
+    private let binding: [UInt8]
+    private let key: SymmetricKey
+
+    init(key: SymmetricKey, logID: [UInt8], segment: UInt64) {
+        var writer = FieldWriter(capacity: 24)
+        writer.raw(logID)
+        writer.integer(segment)
+        binding = writer.bytes
+        self.key = key
+    }
+
+    /// Appends the frame of one record to `buffer`. The caller never uses an ordinal twice.
+    func seal(_ payload: [UInt8], _ header: FrameHeader, into buffer: inout [UInt8]) throws {
+        let clear = header.encode()
+        let box = try AES.GCM.seal(
+            payload, using: key, nonce: nonce(header.ordinal),
+            authenticating: binding + clear.dropLast(4))
+        buffer.append(contentsOf: clear)
+        buffer.append(contentsOf: box.ciphertext)
+        buffer.append(contentsOf: box.tag)
+    }
+
+    /// The payload of a whole frame; nil if the tag does not confirm it.
+    func open(_ frame: ArraySlice<UInt8>, _ header: FrameHeader) -> [UInt8]? {
+        guard frame.count == header.frameByteCount else { return nil }
+        let sealed = frame.dropFirst(FrameHeader.byteCount)
+        // The only error that matters here is that the frame is not authentic: nil says so.
+        guard let nonce = try? nonce(header.ordinal),
+            let box = try? AES.GCM.SealedBox(
+                nonce: nonce, ciphertext: sealed.dropLast(FrameHeader.tagByteCount),
+                tag: sealed.suffix(FrameHeader.tagByteCount)),
+            let payload = try? AES.GCM.open(
+                box, using: key,
+                authenticating: binding + frame.prefix(FrameHeader.byteCount - 4))
+        else { return nil }
+        return Array(payload)
+    }
+
+    private func nonce(_ ordinal: UInt32) throws -> AES.GCM.Nonce {
+        var writer = FieldWriter(capacity: 12)
+        writer.zeros(4)
+        writer.integer(UInt64(ordinal))
+        return try AES.GCM.Nonce(data: writer.bytes)
+    }
+}

@@ -1,0 +1,26 @@
+/// Where a log lives and what it may take.
+package struct LogOptions: Sendable {
+    /// Made with mode 0700 if it is missing; its parent must exist.
+    package var directory: String
+    /// Wraps the keys of new segments.
+    package var masterKey: MasterKey
+    /// Further keys that open older segments.
+    package var previousMasterKeys: [MasterKey] = []
+    /// A segment that has grown to this is closed. At most 2 GiB with the reserve.
+    package var segmentBytes = 64 << 20
+    /// Allocated beyond `segmentBytes`, for control records on a full disk.
+    package var reserveBytes = 1 << 20
+    /// One payload.
+    package var recordBytesMax = 16 << 20
+    /// What one write takes together; a larger record is written alone.
+    package var batchBytesMax = 8 << 20
+    /// Payloads that may wait in memory; more are refused with ``LogError/overloaded``.
+    package var pendingBytesMax = 128 << 20
+    /// Bulk records are refused when the disk has less room than this.
+    package var freeBytesFloor = 0
+
+    package init(directory: String, masterKey: MasterKey) {
+        self.directory = directory
+        self.masterKey = masterKey
+    }
+}

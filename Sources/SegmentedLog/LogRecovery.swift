@@ -1,0 +1,273 @@
+/// Opens a log's directory: keys, deletions, records, tail. See OnDiskFormat, "Opening".
+struct LogRecovery {
+    /// What the writer goes on from.
+    struct Outcome {
+        var report = RecoveryReport()
+        var logID: [UInt8] = []
+        /// Readable segments with where their records end.
+        var segments: [UInt64: SegmentInfo] = [:]
+        var manifest = Manifest(entries: [])
+        var nextSegment: UInt64 = 1
+        var nextSequence: UInt64 = 1
+    }
+
+    /// A segment whose key is known.
+    private struct Source {
+        let number: UInt64
+        let header: SegmentHeader
+        let cipher: SegmentCipher
+        let file: any OpenFile
+        let byteCount: Int
+    }
+
+    private let options: LogOptions
+    private let fileSystem: any FileSystem
+    private var outcome = Outcome()
+    private var sources: [Source] = []
+    private var deleted: Set<UInt64> = []
+    /// The newest readable manifest and the segment that it begins.
+    private var manifest: (segment: UInt64, ends: [UInt64: UInt64])?
+    private var unreadable: [UInt64: UInt64] = [:]
+
+    private init(options: LogOptions, fileSystem: any FileSystem) {
+        self.options = options
+        self.fileSystem = fileSystem
+    }
+
+    static func run(
+        options: LogOptions, fileSystem: any FileSystem, replay: (LogRecord) throws -> Void
+    ) throws -> Outcome {
+        var recovery = LogRecovery(options: options, fileSystem: fileSystem)
+        let names = try fileSystem.list(options.directory)
+        let numbers = names.compactMap { SegmentName.number($0) }.sorted()
+        let identity = try recovery.readIdentity(isPresent: names.contains("identity"))
+        try recovery.openSegments(numbers, identity)
+        try recovery.tidy(names)
+        try recovery.settleIdentity(identity, isNew: numbers.isEmpty)
+        try recovery.readManifest()
+        try recovery.finishDeletions(numbers)
+        try recovery.replaySegments(replay)
+        recovery.closeAccounts(numbers)
+        return recovery.outcome
+    }
+
+    // MARK: Identity and keys
+
+    private func readIdentity(isPresent: Bool) throws(LogError) -> LogIdentity? {
+        guard isPresent else { return nil }
+        let file = try fileSystem.open(options.directory + "/identity", .existing)
+        return try LogIdentity.decode(file.read(at: 0, count: LogIdentity.byteCount)[...])
+    }
+
+    private mutating func openSegments(
+        _ numbers: [UInt64], _ identity: LogIdentity?
+    ) throws(LogError) {
+        var logID = identity?.logID
+        // Backwards, so that without an identity the newest segment says which log this is.
+        for number in numbers.reversed() {
+            let path = SegmentName.path(in: options.directory, number)
+            let file = try fileSystem.open(path, .existing)
+            let byteCount = try file.byteCount()
+            guard let header = try readHeader(file) else {
+                refuse(number, byteCount, .headerDamaged)
+                continue
+            }
+            guard header.segment == number, logID == nil || header.logID == logID else {
+                refuse(number, byteCount, .foreign)
+                continue
+            }
+            let keys = [options.masterKey] + options.previousMasterKeys
+            guard let masterKey = keys.first(where: { $0.id == header.keyID }) else {
+                throw .wrongKey(keyID: keyText(header.keyID))
+            }
+            // The header was changed on purpose, with a right checksum: the key cannot be had.
+            guard let key = try? header.unwrapKey(masterKey) else {
+                refuse(number, byteCount, .headerDamaged)
+                continue
+            }
+            logID = header.logID
+            let cipher = SegmentCipher(key: key, logID: header.logID, segment: number)
+            sources.append(
+                Source(
+                    number: number, header: header, cipher: cipher, file: file,
+                    byteCount: byteCount))
+        }
+        sources.reverse()
+        outcome.logID = logID ?? randomBytes(16)
+    }
+
+    private func readHeader(_ file: any OpenFile) throws(LogError) -> SegmentHeader? {
+        for offset in [0, SegmentHeader.copyOffset] {
+            let bytes = try file.read(at: offset, count: SegmentHeader.byteCount)
+            if let header = try SegmentHeader.decode(bytes[...]) { return header }
+        }
+        return nil
+    }
+
+    private func keyText(_ id: [UInt8]) -> String {
+        id.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+
+    private mutating func refuse(
+        _ number: UInt64, _ byteCount: Int, _ reason: RecoveryFault.Reason
+    ) {
+        if reason == .headerDamaged { unreadable[number] = UInt64(byteCount) }
+        addFault(number, 0..<UInt64(byteCount), nil, reason)
+    }
+
+    private mutating func addFault(
+        _ segment: UInt64, _ bytes: Range<UInt64>, _ sequences: Range<UInt64>?,
+        _ reason: RecoveryFault.Reason
+    ) {
+        outcome.report.faults.append(
+            RecoveryFault(segment: segment, bytes: bytes, sequences: sequences, reason: reason))
+    }
+
+    // MARK: Directory
+
+    private mutating func tidy(_ names: [String]) throws(LogError) {
+        for name in names {
+            if name.hasSuffix(SegmentName.draftSuffix) {
+                try fileSystem.unlink(options.directory + "/" + name)
+            } else if SegmentName.number(name) == nil, name != "lock", name != "identity",
+                !name.hasSuffix(".idx")
+            {
+                outcome.report.unknownFiles.append(name)
+            }
+        }
+        outcome.report.unknownFiles.sort()
+    }
+
+    private mutating func settleIdentity(
+        _ identity: LogIdentity?, isNew: Bool
+    ) throws(LogError) {
+        guard identity == nil else { return }
+        if !isNew { addFault(0, 0..<UInt64(LogIdentity.byteCount), nil, .identity) }
+        let path = options.directory + "/identity"
+        let file = try fileSystem.open(path + SegmentName.draftSuffix, .create)
+        let content = LogIdentity(logID: outcome.logID, createdAt: wallClockMicroseconds()).encode()
+        try file.writeAll(content[...], at: 0)
+        try file.synchronize()
+        try fileSystem.rename(path + SegmentName.draftSuffix, to: path)
+        try fileSystem.syncDirectory(options.directory)
+    }
+
+    // MARK: Manifest and deletions
+
+    private mutating func readManifest() throws(LogError) {
+        for source in sources.reversed() {
+            let clear = try source.file.read(
+                at: SegmentHeader.recordsOffset, count: FrameHeader.byteCount)
+            guard let header = FrameHeader(clear[...]), header.type == InternalType.manifest,
+                SegmentHeader.recordsOffset + header.frameByteCount <= source.byteCount
+            else { continue }
+            let frame = try source.file.read(
+                at: SegmentHeader.recordsOffset, count: header.frameByteCount)
+            guard let payload = source.cipher.open(frame[...], header),
+                let content = Manifest(payload)
+            else { continue }
+            let ends = content.entries.map { ($0.segment, $0.end) }
+            manifest = (source.number, Dictionary(ends) { first, _ in first })
+            return
+        }
+    }
+
+    /// Unlinks what a deletion record names; the process may have ended before it did.
+    private mutating func finishDeletions(_ numbers: [UInt64]) throws(LogError) {
+        for source in sources where source.number >= manifest?.segment ?? 0 {
+            var scan = makeScan(source)
+            let bytes = try read(source, limit: nil)
+            var found: [UInt64] = []
+            scan.run(bytes, limit: nil) { record in
+                guard record.type == InternalType.deletion else { return }
+                found += DeletionList.decode(record.payload) ?? []
+            }
+            deleted.formUnion(found)
+        }
+        let left = numbers.filter { deleted.contains($0) }
+        for number in left {
+            try fileSystem.unlink(SegmentName.path(in: options.directory, number))
+        }
+        if !left.isEmpty { try fileSystem.syncDirectory(options.directory) }
+        sources.removeAll { deleted.contains($0.number) }
+        for number in deleted { unreadable[number] = nil }
+        outcome.report.faults.removeAll { deleted.contains($0.segment) }
+    }
+
+    // MARK: Records
+
+    private func makeScan(_ source: Source) -> SegmentScan {
+        SegmentScan(
+            segment: source.number, cipher: source.cipher,
+            firstSequence: source.header.firstSequence, recordBytesMax: options.recordBytesMax)
+    }
+
+    private func read(_ source: Source, limit: UInt64?) throws(LogError) -> [UInt8] {
+        let end = min(source.byteCount, Int(clamping: limit ?? .max))
+        let count = max(0, end - SegmentHeader.recordsOffset)
+        return try source.file.read(at: SegmentHeader.recordsOffset, count: count)
+    }
+
+    private mutating func replaySegments(_ replay: (LogRecord) throws -> Void) throws {
+        for source in sources {
+            let limit = manifest?.ends[source.number]
+            if let manifest, source.number < manifest.segment, limit == nil {
+                addFault(source.number, 0..<UInt64(source.byteCount), nil, .unexpected)
+                continue
+            }
+            let bytes = try read(source, limit: limit)
+            var scan = makeScan(source)
+            try scan.run(bytes, limit: limit) { record in
+                if record.type < InternalType.first { try replay(record) }
+            }
+            outcome.report.records += scan.records
+            outcome.report.segments += 1
+            outcome.nextSequence = max(outcome.nextSequence, scan.lastSequence + 1)
+            let isLast = source.number == sources.last?.number
+            let end = try judge(source, scan, bytes, limit: limit, isLast: isLast)
+            outcome.segments[source.number] = SegmentInfo(
+                cipher: source.cipher, end: end, fileBytes: source.byteCount)
+        }
+    }
+
+    /// Tells torn tails from damage, and makes what is kept of the tail durable.
+    private mutating func judge(
+        _ source: Source, _ scan: SegmentScan, _ bytes: [UInt8], limit: UInt64?, isLast: Bool
+    ) throws(LogError) -> UInt64 {
+        let isOpenEnded = limit == nil && isLast && !scan.isClosed
+        for hole in isOpenEnded ? scan.syncedHoleList : scan.holes {
+            addFault(source.number, hole.bytes, hole.sequences, .damaged)
+        }
+        if let limit {
+            let covered = max(scan.end, scan.holes.last?.bytes.upperBound ?? 0)
+            if covered < limit { addFault(source.number, covered..<limit, nil, .cutShort) }
+            return limit
+        }
+        guard isOpenEnded else { return scan.end }
+        outcome.report.tornBytes += scan.unsyncedHoles.reduce(0) { $0 + $1.bytes.count }
+        let base = SegmentHeader.recordsOffset
+        let tail =
+            Int(scan.syncedThrough) - base..<max(
+                Int(scan.syncedThrough), Int(scan.end)) - base
+        try source.file.writeAll(bytes[tail], at: tail.lowerBound + base)
+        try source.file.synchronize()
+        return scan.end
+    }
+
+    private mutating func closeAccounts(_ numbers: [UInt64]) {
+        let present = Set(numbers)
+        let expected = manifest?.ends ?? [:]
+        for (number, end) in expected.sorted(by: { $0.key < $1.key })
+        where !present.contains(number) && !deleted.contains(number) {
+            addFault(number, 0..<end, nil, .missing)
+        }
+        outcome.report.faults.sort {
+            ($0.segment, $0.bytes.lowerBound) < ($1.segment, $1.bytes.lowerBound)
+        }
+        let kept = outcome.segments.map { Manifest.Entry(segment: $0.key, end: $0.value.end) }
+        let damaged = unreadable.map { Manifest.Entry(segment: $0.key, end: $0.value) }
+        outcome.manifest.entries = (kept + damaged).sorted { $0.segment < $1.segment }
+        let highest = [numbers.max(), expected.keys.max(), deleted.max(), manifest?.segment]
+        outcome.nextSegment = (highest.compactMap(\.self).max() ?? 0) + 1
+    }
+}

@@ -1,0 +1,60 @@
+/// A segment that can be read.
+struct SegmentInfo: Sendable {
+    let cipher: SegmentCipher
+    /// Where its synced records end.
+    var end: UInt64
+    /// Its file's size.
+    var fileBytes: Int
+}
+
+/// A record on its way to the disk.
+struct PendingAppend: Sendable {
+    let type: UInt16
+    let payload: [UInt8]
+    let recordClass: RecordClass
+    let completion: @Sendable (Result<AppendedRecord, LogError>) -> Void
+}
+
+/// What callers and the writer share; see ``SegmentedLog/SegmentedLog``.
+struct LogState: Sendable {
+    var pending: [PendingAppend] = []
+    var pendingBytes = 0
+    var deletions: [UInt64] = []
+    var isClosing = false
+    /// Set once, by the writer.
+    var failure: LogError?
+    var segments: [UInt64: SegmentInfo]
+    var current: UInt64
+    /// Open files of segments that were read lately.
+    var files: [UInt64: any OpenFile] = [:]
+
+    /// What the writer does next.
+    enum Work: Sendable {
+        case batch([PendingAppend], deletions: [UInt64])
+        case close
+    }
+
+    /// Takes all that has arrived, up to `bytesMax`; nil when there is nothing to do.
+    mutating func takeWork(bytesMax: Int) -> Work? {
+        if pending.isEmpty, deletions.isEmpty { return isClosing ? .close : nil }
+        var bytes = 0
+        let end =
+            pending.firstIndex { append in
+                bytes += append.payload.count
+                return bytes > bytesMax
+            } ?? pending.count
+        let count = max(end, min(1, pending.count))
+        let taken: [PendingAppend]
+        if count == pending.count {
+            taken = pending
+            pending = []
+            pending.reserveCapacity(count)
+        } else {
+            taken = Array(pending[..<count])
+            pending.removeFirst(count)
+        }
+        pendingBytes -= taken.reduce(0) { $0 + $1.payload.count }
+        defer { deletions = [] }
+        return .batch(taken, deletions: deletions)
+    }
+}

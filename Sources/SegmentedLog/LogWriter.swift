@@ -1,0 +1,272 @@
+internal import Logging
+internal import Metrics
+internal import WaybillThreads
+
+/// The writer's thread: one write and one sync for all that has arrived.
+struct LogWriter {
+    private let factory: SegmentFactory
+    private let state: Monitor<LogState>
+    private let logger: Logger
+    private let onFatal: @Sendable (LogError) -> Void
+    private var segment: OpenSegment
+    /// Segments on disk besides the current one.
+    private var manifest: Manifest
+    private var nextSequence: UInt64
+    /// Taken over and not yet completed.
+    private var inFlight: [PendingAppend] = []
+    /// Control records that wait for room, oldest first.
+    private var deferred: [PendingAppend] = []
+    private var deferredDeletions: [UInt64] = []
+    private var buffer: [UInt8] = []
+    private let syncTimer = Timer(label: "waybill_log_sync_seconds")
+    private let recordCounter = Counter(label: "waybill_log_records_total")
+    private let byteCounter = Counter(label: "waybill_log_written_bytes_total")
+
+    /// How soon waiting control records are tried again on a full disk.
+    private static let retryInterval = Duration.milliseconds(250)
+
+    init(
+        factory: SegmentFactory, state: Monitor<LogState>, segment: OpenSegment,
+        manifest: Manifest, nextSequence: UInt64, logger: Logger,
+        onFatal: @escaping @Sendable (LogError) -> Void
+    ) {
+        self.factory = factory
+        self.state = state
+        self.segment = segment
+        self.manifest = manifest
+        self.nextSequence = nextSequence
+        self.logger = logger
+        self.onFatal = onFatal
+    }
+
+    /// Works until the log is closed or fails.
+    mutating func run() {
+        let bytesMax = factory.options.batchBytesMax
+        while true {
+            let isBlocked = !deferred.isEmpty || !deferredDeletions.isEmpty
+            let work = state.wait(timeout: isBlocked ? Self.retryInterval : nil) { state in
+                state.takeWork(bytesMax: bytesMax)
+            }
+            do {
+                switch work ?? .batch([], deletions: []) {
+                case .batch(let appends, let deletions):
+                    try write(appends, deletions: deletions)
+                case .close:
+                    return try finish()
+                }
+            } catch {
+                return fail(error)
+            }
+        }
+    }
+
+    // MARK: A batch
+
+    private mutating func write(
+        _ appends: [PendingAppend], deletions: [UInt64]
+    ) throws(LogError) {
+        inFlight = deferred + appends
+        deferred = []
+        deferredDeletions += deletions
+        if let refusal = try rollIfFull() ?? refusalForWantOfRoom() { refuseBulk(refusal) }
+        do {
+            try commit()
+        } catch .diskFull {
+            refuseBulk(.diskFull)
+            try commitOrDefer()
+        }
+    }
+
+    /// Tells bulk that there is no room and keeps the rest in flight.
+    private mutating func refuseBulk(_ refusal: LogError) {
+        let bulk = inFlight.filter { $0.recordClass == .bulk }
+        inFlight.removeAll { $0.recordClass == .bulk }
+        for append in bulk { append.completion(.failure(refusal)) }
+    }
+
+    private mutating func commitOrDefer() throws(LogError) {
+        do {
+            try commit()
+        } catch .diskFull {
+            deferred = inFlight
+            inFlight = []
+        }
+    }
+
+    /// Seals, writes, syncs, completes. Throws `diskFull` with nothing completed.
+    private mutating func commit() throws(LogError) {
+        let batch = inFlight
+        guard !batch.isEmpty || !deferredDeletions.isEmpty else { return }
+        buffer.removeAll(keepingCapacity: true)
+        var records: [AppendedRecord] = []
+        records.reserveCapacity(batch.count)
+        for append in batch {
+            records.append(try seal(append.type, append.payload))
+        }
+        let deletions = deferredDeletions
+        if !deletions.isEmpty {
+            _ = try seal(InternalType.deletion, DeletionList.encode(deletions))
+        }
+        try writeBuffer()
+        inFlight = []
+        deferredDeletions = []
+        recordCounter.increment(by: batch.count)
+        for (append, record) in zip(batch, records) {
+            append.completion(.success(record))
+        }
+        if !deletions.isEmpty { try unlink(deletions) }
+    }
+
+    private mutating func seal(_ type: UInt16, _ payload: [UInt8]) throws(LogError)
+        -> AppendedRecord
+    {
+        let offset = UInt32(segment.end) + UInt32(buffer.count)
+        let header = FrameHeader(
+            payloadByteCount: UInt32(payload.count), sequence: nextSequence,
+            ordinal: segment.nextOrdinal, synced: UInt32(segment.end), type: type)
+        precondition(segment.nextOrdinal < .max, "a segment ran out of nonces")
+        // Counted before anything can fail: an ordinal is used once, whatever becomes of the frame.
+        segment.nextOrdinal += 1
+        nextSequence += 1
+        do {
+            try segment.cipher.seal(payload, header, into: &buffer)
+        } catch {
+            throw .failed(errno: 0, operation: "seal")
+        }
+        return AppendedRecord(
+            sequence: header.sequence,
+            position: RecordPosition(
+                segment: segment.number, offset: offset, byteCount: header.payloadByteCount))
+    }
+
+    private mutating func writeBuffer() throws(LogError) {
+        let (file, offset, bytes) = (segment.file, Int(segment.end), buffer[...])
+        try LogError.fatal { () throws(LogError) in try file.writeAll(bytes, at: offset) }
+        let start = Deadline.now
+        try LogError.fatal { () throws(LogError) in try file.synchronize() }
+        syncTimer.recordNanoseconds(Int64(clamping: Deadline.now.nanoseconds - start.nanoseconds))
+        byteCounter.increment(by: buffer.count)
+        segment.end += UInt64(buffer.count)
+        let (number, end) = (segment.number, segment.end)
+        state.withLock { state in
+            state.segments[number]?.end = end
+            let grown = max(state.segments[number]?.fileBytes ?? 0, Int(end))
+            state.segments[number]?.fileBytes = grown
+        }
+        if buffer.capacity > 4 * factory.options.batchBytesMax { buffer = [] }
+    }
+
+    // MARK: Segments
+
+    /// Begins a new segment once this one is full; returns why bulk must be refused if it cannot.
+    private mutating func rollIfFull() throws(LogError) -> LogError? {
+        guard segment.end >= UInt64(factory.options.segmentBytes) else { return nil }
+        var manifest = manifest
+        manifest.entries.append(Manifest.Entry(segment: segment.number, end: segment.end))
+        let next: OpenSegment
+        do {
+            next = try factory.make(
+                number: segment.number + 1, sequence: nextSequence, manifest: manifest)
+        } catch {
+            if error.isFatal { throw error }
+            logger.warning(
+                "no new log segment", metadata: ["log.error": "\(error.shortDescription)"])
+            return error
+        }
+        let (closed, closedBytes) = (segment, cutOff(segment))
+        self.manifest = manifest
+        segment = next
+        nextSequence += 1
+        let size = factory.options.segmentBytes + factory.options.reserveBytes
+        state.update { state in
+            state.segments[closed.number]?.fileBytes = closedBytes
+            state.segments[next.number] = SegmentInfo(
+                cipher: next.cipher, end: next.end, fileBytes: size)
+            state.current = next.number
+            state.files[next.number] = next.file
+        }
+        return nil
+    }
+
+    /// Gives back what was allocated and not used; returns the file's size.
+    private func cutOff(_ segment: OpenSegment) -> Int {
+        do {
+            try segment.file.truncate(Int(segment.end))
+            return Int(segment.end)
+        } catch {
+            // It costs room until the segment is deleted, nothing else.
+            logger.warning(
+                "log segment not cut off", metadata: ["log.error": "\(error.shortDescription)"])
+            return factory.options.segmentBytes + factory.options.reserveBytes
+        }
+    }
+
+    private func refusalForWantOfRoom() -> LogError? {
+        let floor = factory.options.freeBytesFloor
+        guard floor > 0 else { return nil }
+        do {
+            return try factory.fileSystem.freeBytes(factory.options.directory) < floor
+                ? .diskFull : nil
+        } catch {
+            return error
+        }
+    }
+
+    /// Removes files whose deletion is on record.
+    private mutating func unlink(_ segments: [UInt64]) throws(LogError) {
+        for number in segments {
+            do {
+                try factory.fileSystem.unlink(
+                    SegmentName.path(in: factory.options.directory, number))
+            } catch {
+                // The next opening finishes it: the deletion is on record.
+                logger.warning(
+                    "log segment not unlinked",
+                    metadata: [
+                        "log.segment": "\(number)", "log.error": "\(error.shortDescription)",
+                    ])
+            }
+        }
+        let gone = Set(segments)
+        manifest.entries.removeAll { gone.contains($0.segment) }
+        state.withLock { state in
+            for number in segments {
+                state.segments[number] = nil
+                state.files[number] = nil
+            }
+        }
+        let (fileSystem, directory) = (factory.fileSystem, factory.options.directory)
+        try LogError.fatal { () throws(LogError) in try fileSystem.syncDirectory(directory) }
+    }
+
+    // MARK: Ends
+
+    private mutating func finish() throws(LogError) {
+        for append in deferred { append.completion(.failure(.diskFull)) }
+        deferred = []
+        buffer.removeAll(keepingCapacity: true)
+        do {
+            _ = try seal(InternalType.closing, [])
+            try writeBuffer()
+        } catch .diskFull {
+            // Without the mark the next opening treats the end as a crash's: safe, only slower.
+            return
+        }
+        _ = cutOff(segment)
+        state.withLock { $0.failure = .closed }
+    }
+
+    /// Fails everybody, now and from now on.
+    private mutating func fail(_ error: LogError) {
+        logger.critical("log failed", metadata: ["log.error": "\(error)"])
+        let waiting = state.update { state in
+            state.failure = error
+            defer { state.pending = [] }
+            return state.pending
+        }
+        for append in inFlight + deferred + waiting { append.completion(.failure(error)) }
+        inFlight = []
+        deferred = []
+        onFatal(error)
+    }
+}

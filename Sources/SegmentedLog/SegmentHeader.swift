@@ -1,0 +1,140 @@
+internal import Crypto
+
+/// The first bytes of a segment; see OnDiskFormat, "Segment".
+struct SegmentHeader: Sendable, Equatable {
+    static let byteCount = 512
+    /// Where the second copy stands.
+    static let copyOffset = 4096
+    /// Where records begin.
+    static let recordsOffset = 8192
+    static let formatVersion: UInt32 = 1
+    private static let magic = Array("WAYBLOGS".utf8)
+
+    let logID: [UInt8]
+    let segment: UInt64
+    let firstSequence: UInt64
+    let createdAt: Int64
+    let keyID: [UInt8]
+    let salt: [UInt8]
+    let wrappedKey: [UInt8]
+
+    /// A header with a new random key for the segment.
+    static func make(
+        logID: [UInt8], segment: UInt64, firstSequence: UInt64, createdAt: Int64,
+        masterKey: MasterKey
+    ) throws -> (header: SegmentHeader, key: SymmetricKey) {
+        let keyBytes = randomBytes(32)
+        let draft = SegmentHeader(
+            logID: logID, segment: segment, firstSequence: firstSequence, createdAt: createdAt,
+            keyID: masterKey.id, salt: randomBytes(32),
+            wrappedKey: [UInt8](repeating: 0, count: 48))
+        let wrapped = try masterKey.wrap(
+            keyBytes, salt: draft.salt, header: draft.encode().prefix(64))
+        let header = SegmentHeader(
+            logID: logID, segment: segment, firstSequence: firstSequence, createdAt: createdAt,
+            keyID: masterKey.id, salt: draft.salt, wrappedKey: wrapped)
+        return (header, SymmetricKey(data: keyBytes))
+    }
+
+    /// The segment's key; throws if the header was changed or `masterKey` is another one.
+    func unwrapKey(_ masterKey: MasterKey) throws -> SymmetricKey {
+        try masterKey.unwrap(wrappedKey[...], salt: salt, header: encode().prefix(64))
+    }
+
+    /// One copy, 512 bytes.
+    func encode() -> [UInt8] {
+        var writer = FieldWriter(capacity: Self.byteCount)
+        writer.raw(Self.magic)
+        writer.integer(Self.formatVersion)
+        writer.integer(UInt32(0))
+        writer.raw(logID)
+        writer.integer(segment)
+        writer.integer(firstSequence)
+        writer.integer(createdAt)
+        writer.raw(keyID)
+        writer.raw(salt)
+        writer.raw(wrappedKey)
+        writer.zeros(Self.byteCount - 4 - writer.bytes.count)
+        writer.integer(Checksum.of(writer.bytes[...]))
+        return writer.bytes
+    }
+
+    /// Everything before the first record: both copies and the zeros around them.
+    func encodeBlocks() -> [UInt8] {
+        var writer = FieldWriter(capacity: Self.recordsOffset)
+        for _ in 0..<2 {
+            writer.raw(encode())
+            writer.zeros(Self.copyOffset - Self.byteCount)
+        }
+        return writer.bytes
+    }
+
+    /// Reads one copy; nil if it is damaged, `unreadable` if a later version wrote it.
+    static func decode(_ bytes: ArraySlice<UInt8>) throws(LogError) -> SegmentHeader? {
+        guard bytes.count == byteCount else { return nil }
+        var reader = FieldReader(bytes)
+        var checksum = FieldReader(bytes.suffix(4))
+        guard reader.raw(8).map({ $0.elementsEqual(magic) }) == true,
+            checksum.integer(UInt32.self) == Checksum.of(bytes.dropLast(4)),
+            let version = reader.integer(UInt32.self)
+        else { return nil }
+        guard version <= formatVersion else {
+            throw .unreadable("a segment of format version \(version)")
+        }
+        guard reader.integer(UInt32.self) == 0,
+            let logID = reader.raw(16), let segment = reader.integer(UInt64.self),
+            let firstSequence = reader.integer(UInt64.self),
+            let createdAt = reader.integer(Int64.self), let keyID = reader.raw(8),
+            let salt = reader.raw(32), let wrappedKey = reader.raw(48)
+        else { return nil }
+        return SegmentHeader(
+            logID: Array(logID), segment: segment, firstSequence: firstSequence,
+            createdAt: createdAt, keyID: Array(keyID), salt: Array(salt),
+            wrappedKey: Array(wrappedKey))
+    }
+}
+
+/// Bytes from the system's generator.
+func randomBytes(_ count: Int) -> [UInt8] {
+    var generator = SystemRandomNumberGenerator()
+    return (0..<count).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
+}
+
+/// The content of the file `identity`; see OnDiskFormat, "Identity".
+struct LogIdentity: Sendable, Equatable {
+    static let byteCount = 64
+    private static let magic = Array("WAYBLOGI".utf8)
+
+    let logID: [UInt8]
+    let createdAt: Int64
+
+    func encode() -> [UInt8] {
+        var writer = FieldWriter(capacity: Self.byteCount)
+        writer.raw(Self.magic)
+        writer.integer(SegmentHeader.formatVersion)
+        writer.integer(UInt32(0))
+        writer.raw(logID)
+        writer.integer(createdAt)
+        writer.zeros(20)
+        writer.integer(Checksum.of(writer.bytes[...]))
+        return writer.bytes
+    }
+
+    /// Nil if the bytes are damaged, `unreadable` if a later version wrote them.
+    static func decode(_ bytes: ArraySlice<UInt8>) throws(LogError) -> LogIdentity? {
+        guard bytes.count == byteCount else { return nil }
+        var reader = FieldReader(bytes)
+        var checksum = FieldReader(bytes.suffix(4))
+        guard reader.raw(8).map({ $0.elementsEqual(magic) }) == true,
+            checksum.integer(UInt32.self) == Checksum.of(bytes.dropLast(4)),
+            let version = reader.integer(UInt32.self)
+        else { return nil }
+        guard version <= SegmentHeader.formatVersion else {
+            throw .unreadable("an identity of format version \(version)")
+        }
+        guard reader.integer(UInt32.self) == 0, let logID = reader.raw(16),
+            let createdAt = reader.integer(Int64.self)
+        else { return nil }
+        return LogIdentity(logID: Array(logID), createdAt: createdAt)
+    }
+}

@@ -1,0 +1,219 @@
+package import Logging
+internal import WaybillThreads
+
+/// A durable, append-only log of sealed records.
+///
+/// One named thread writes. Appends come from any thread or task and never block; reads run on the
+/// caller's thread and block for one `pread(2)`.
+package final class SegmentedLog: Sendable {
+    private let options: LogOptions
+    private let fileSystem: any FileSystem
+    private let state: Monitor<LogState>
+    private let thread: NamedThread
+    private let joined = Monitor(false)
+    private let lock: Monitor<(any OpenFile)?>
+
+    /// Segments whose open files are kept for reading.
+    private static let openFilesMax = 32
+
+    /// Opens or makes a log and hands every record in it to `replay`, oldest first.
+    ///
+    /// Blocks while it reads. Damage does not stop it: the report names what was lost.
+    ///
+    /// - Parameters:
+    ///   - onFatal: called once, on the writer's thread, after a failed write or sync.
+    ///   - replay: control records may come twice, under two sequences.
+    /// - Throws: ``LogError/locked``, ``LogError/wrongKey(keyID:)``, ``LogError/unreadable(_:)``,
+    ///   ``LogError/diskFull``, ``LogError/io(errno:operation:)``, or what `replay` throws.
+    package static func open(
+        options: LogOptions, fileSystem: any FileSystem = PosixFileSystem(), logger: Logger,
+        onFatal: @escaping @Sendable (LogError) -> Void,
+        replay: (LogRecord) throws -> Void
+    ) throws -> (log: SegmentedLog, report: RecoveryReport) {
+        precondition(
+            options.segmentBytes + options.reserveBytes + options.recordBytesMax
+                + options.batchBytesMax <= Int(UInt32.max), "offsets have 32 bits")
+        try fileSystem.makeDirectory(options.directory)
+        try fileSystem.syncDirectory(parent(of: options.directory))
+        let lock = try fileSystem.lock(options.directory + "/lock")
+        let recovered = try LogRecovery.run(
+            options: options, fileSystem: fileSystem, replay: replay)
+        report(recovered.report, to: logger)
+        let factory = SegmentFactory(
+            options: options, fileSystem: fileSystem, logID: recovered.logID)
+        let segment = try factory.make(
+            number: recovered.nextSegment, sequence: recovered.nextSequence,
+            manifest: recovered.manifest)
+        var state = LogState(segments: recovered.segments, current: segment.number)
+        state.segments[segment.number] = SegmentInfo(
+            cipher: segment.cipher, end: segment.end,
+            fileBytes: options.segmentBytes + options.reserveBytes)
+        state.files[segment.number] = segment.file
+        let log = try SegmentedLog(
+            options: options, fileSystem: fileSystem, lock: lock, state: state
+        ) { state in
+            // The thread holds the lock on the directory too, in case the log is let go unclosed.
+            defer { withExtendedLifetime(lock) {} }
+            var writer = LogWriter(
+                factory: factory, state: state, segment: segment, manifest: recovered.manifest,
+                nextSequence: recovered.nextSequence + 1, logger: logger, onFatal: onFatal)
+            writer.run()
+        }
+        return (log, recovered.report)
+    }
+
+    private init(
+        options: LogOptions, fileSystem: any FileSystem, lock: any OpenFile, state: LogState,
+        write: @escaping @Sendable (Monitor<LogState>) -> Void
+    ) throws(ThreadError) {
+        self.options = options
+        self.fileSystem = fileSystem
+        self.lock = Monitor(lock)
+        let monitor = Monitor(state)
+        self.state = monitor
+        thread = try NamedThread(name: "waybill-log") { write(monitor) }
+    }
+
+    deinit {
+        state.update { $0.isClosing = true }
+    }
+
+    /// Adds a record; returns once a sync covers it.
+    ///
+    /// - Throws: ``LogError/diskFull``, ``LogError/overloaded``, ``LogError/io(errno:operation:)``
+    ///   (retry), ``LogError/tooLarge(byteCount:)``, ``LogError/closed``, ``LogError/failed(errno:operation:)``.
+    package func append(
+        type: UInt16, payload: [UInt8], recordClass: RecordClass = .bulk
+    ) async throws(LogError) -> AppendedRecord {
+        let result = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<AppendedRecord, LogError>, Never>) in
+            append(type: type, payload: payload, recordClass: recordClass) { result in
+                continuation.resume(returning: result)
+            }
+        }
+        return try result.get()
+    }
+
+    /// Adds a record; `completion` hears of it once a sync covers it, or why it failed.
+    ///
+    /// Completions run on the writer's thread, in the order of sequences: they must be short and
+    /// must not block. A refusal is told at once, on the caller's thread.
+    package func append(
+        type: UInt16, payload: [UInt8], recordClass: RecordClass = .bulk,
+        completion: @escaping @Sendable (Result<AppendedRecord, LogError>) -> Void
+    ) {
+        precondition(type < InternalType.first, "types from 0xff00 on are the log's own")
+        guard payload.count <= options.recordBytesMax else {
+            return completion(.failure(.tooLarge(byteCount: payload.count)))
+        }
+        let refusal = state.update { state -> LogError? in
+            if let failure = state.failure { return failure }
+            if state.isClosing { return .closed }
+            guard
+                recordClass == .control
+                    || state.pendingBytes + payload.count <= options.pendingBytesMax
+            else { return .overloaded }
+            state.pending.append(
+                PendingAppend(
+                    type: type, payload: payload, recordClass: recordClass, completion: completion))
+            state.pendingBytes += payload.count
+            return nil
+        }
+        if let refusal { completion(.failure(refusal)) }
+    }
+
+    /// Reads one record again; blocks for one read.
+    ///
+    /// - Throws: ``LogError/damaged(segment:offset:)``, ``LogError/noSuchSegment(_:)``,
+    ///   ``LogError/io(errno:operation:)`` (retry).
+    package func read(_ position: RecordPosition) throws(LogError) -> LogRecord {
+        let (found, cached) = state.withLock { state in
+            (state.segments[position.segment], state.files[position.segment])
+        }
+        guard let info = found else { throw .noSuchSegment(position.segment) }
+        let file = if let cached { cached } else { try openForReading(position.segment) }
+        let offset = Int(position.offset)
+        let count = FrameHeader.byteCount + Int(position.byteCount) + FrameHeader.tagByteCount
+        let frame = try file.read(at: offset, count: count)
+        guard let header = FrameHeader(frame[...]), header.frameByteCount == count,
+            let payload = info.cipher.open(frame[...], header)
+        else { throw .damaged(segment: position.segment, offset: position.offset) }
+        return LogRecord(
+            sequence: header.sequence, type: header.type, payload: payload, position: position)
+    }
+
+    private func openForReading(_ segment: UInt64) throws(LogError) -> any OpenFile {
+        let path = SegmentName.path(in: options.directory, segment)
+        let file = try fileSystem.open(path, .existing)
+        state.withLock { state in
+            if state.files.count >= Self.openFilesMax,
+                let other = state.files.keys.first(where: { $0 != state.current })
+            {
+                state.files[other] = nil
+            }
+            if state.segments[segment] != nil { state.files[segment] = file }
+        }
+        return file
+    }
+
+    /// Deletes closed segments, soon: the deletion is recorded and synced before the files go.
+    ///
+    /// The current segment and unknown ones are left out.
+    package func delete(_ segments: [UInt64]) {
+        state.update { state in
+            guard state.failure == nil, !state.isClosing else { return }
+            state.deletions += segments.filter {
+                $0 != state.current && state.segments[$0] != nil && !state.deletions.contains($0)
+            }
+        }
+    }
+
+    /// Number of the segment that is being written; all lower ones are closed.
+    package var currentSegment: UInt64 { state.withLock { $0.current } }
+
+    /// Numbers of the segments that are no longer written, ascending.
+    package var closedSegments: [UInt64] {
+        state.withLock { state in
+            state.segments.keys.filter { $0 != state.current }.sorted()
+        }
+    }
+
+    /// False after a failed write or sync.
+    package var isHealthy: Bool { state.withLock { !($0.failure?.isFatal ?? false) } }
+
+    /// Segments on disk, and their files' bytes, allocated ones included.
+    package var usage: (segments: Int, bytes: Int) {
+        state.withLock { state in
+            (state.segments.count, state.segments.values.reduce(0) { $0 + $1.fileBytes })
+        }
+    }
+
+    /// Writes what is pending, marks the end, and gives the directory free. Blocks; idempotent.
+    package func close() {
+        state.update { $0.isClosing = true }
+        joined.update { isJoined in
+            if !isJoined { thread.join() }
+            isJoined = true
+        }
+        lock.withLock { $0 = nil }
+        state.withLock { $0.files = [:] }
+    }
+
+    private static func parent(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    private static func report(_ report: RecoveryReport, to logger: Logger) {
+        for fault in report.faults {
+            logger.error("log recovery fault", metadata: ["log.fault": "\(fault)"])
+        }
+        logger.info(
+            "log recovered",
+            metadata: [
+                "log.records": "\(report.records)", "log.segments": "\(report.segments)",
+                "log.torn_bytes": "\(report.tornBytes)", "log.faults": "\(report.faults.count)",
+                "log.unknown_files": "\(report.unknownFiles.count)",
+            ])
+    }
+}

@@ -1,0 +1,111 @@
+package import WaybillModel
+package import WaybillThreads
+
+/// Delivery of bundles: at least once, in order per device, to one holder at a time.
+package protocol BundleQueue: Sendable {
+    /// Adds a bundle; returns once its record is synced to disk.
+    ///
+    /// Whether the key is new is decided atomically. When its first record is still on the way to
+    /// the disk, a second caller waits for that sync too, so `existing` is as durable as `enqueued`.
+    ///
+    /// - Throws: ``QueueError/diskFull`` (retry later), ``QueueError/unhealthy`` (fatal),
+    ///   ``QueueError/closed``, ``QueueError/tooLarge(byteCount:)`` (never retry).
+    func enqueue(_ message: BundleMessage) async throws(QueueError) -> EnqueueResult
+
+    /// What is known of a bundle: unsettled ones always, settled ones for at least ten minutes.
+    ///
+    /// The cache of settled ones is bounded at 100,000. Never waits for the disk.
+    func find(_ key: BundleKey) -> BundleEntry?
+
+    /// Hands out the next ready bundles; blocks the calling thread up to `request.wait`.
+    ///
+    /// - Returns: nil on timeout, when the request is cancelled, or once the queue is closed.
+    /// - Throws: ``QueueError/unhealthy``, or ``QueueError/io(errno:operation:)`` when a record
+    ///   cannot be read now (retry; the bundles were given back uncharged).
+    func lease(_ request: LeaseRequest) throws(QueueError) -> Lease?
+
+    /// Says what became of each delivery of a lease; does not wait for the disk.
+    ///
+    /// - Parameters:
+    ///   - results: one for each delivery, in the lease's order.
+    ///   - whenDurable: runs once a sync covers the records, on the log's completion thread: keep
+    ///     it short and never block in it. It does not run if the log fails.
+    /// - Throws: ``QueueError/staleLease`` when any delivery was fenced off: then nothing changed.
+    func settle(
+        _ lease: Lease, _ results: [Settlement], whenDurable: @escaping @Sendable () -> Void
+    ) throws(QueueError)
+
+    /// Moves a lease's end to `duration` from now.
+    ///
+    /// - Throws: ``QueueError/staleLease`` when any delivery was fenced off.
+    func extend(_ lease: Lease, by duration: Duration) throws(QueueError) -> Lease
+}
+
+/// One bundle in the hands of one holder.
+package struct Delivery: Sendable {
+    /// The bundle's number in the log; it never changes.
+    package let sequence: UInt64
+    /// Fencing token: a later delivery of any bundle has a higher one.
+    package let number: UInt64
+    /// 1 for the first delivery; counts charged attempts only, across restarts.
+    package let attempt: Int
+    /// With the bytes of inline parts.
+    package let message: BundleMessage
+
+    package init(sequence: UInt64, number: UInt64, attempt: Int, message: BundleMessage) {
+        self.sequence = sequence
+        self.number = number
+        self.attempt = attempt
+        self.message = message
+    }
+}
+
+/// Deliveries that are held together until a common end.
+package struct Lease: Sendable {
+    /// Bundles of one device stand in the order in which they were received.
+    package let deliveries: [Delivery]
+    /// On the monotonic clock.
+    package let expires: Deadline
+
+    package init(deliveries: [Delivery], expires: Deadline) {
+        self.deliveries = deliveries
+        self.expires = expires
+    }
+}
+
+/// What a holder says of a delivery.
+package enum Settlement: Sendable, Equatable {
+    /// Its receipt is committed.
+    case settled
+    /// Its receipt is committed and says why it could not be processed.
+    case quarantined
+    /// To be delivered again, not before `after` has passed; its device's later bundles wait too.
+    /// `charged` counts the attempt against the bundle.
+    case retry(after: Duration, charged: Bool)
+}
+
+/// What a listener asks for.
+package struct LeaseRequest: Sendable {
+    package var bundlesMax: Int
+    /// Bytes of parts; the first bundle is handed out whatever its size.
+    package var bytesMax: Int
+    package var duration: Duration
+    /// How long to block when nothing is ready.
+    package var wait: Duration
+    /// Only bundles of these tenants; nil for all.
+    package var tenants: Set<TenantID>?
+    /// Asked while waiting, after each ``DiskQueue/wake()``: true ends the wait.
+    package var isCancelled: @Sendable () -> Bool
+
+    package init(
+        bundlesMax: Int, bytesMax: Int, duration: Duration, wait: Duration,
+        tenants: Set<TenantID>? = nil, isCancelled: @escaping @Sendable () -> Bool = { false }
+    ) {
+        self.bundlesMax = bundlesMax
+        self.bytesMax = bytesMax
+        self.duration = duration
+        self.wait = wait
+        self.tenants = tenants
+        self.isCancelled = isCancelled
+    }
+}

@@ -1,0 +1,141 @@
+internal import Logging
+internal import SegmentedLog
+internal import WaybillModel
+internal import WaybillThreads
+
+extension DiskQueue {
+    private enum Wait {
+        case granted([QueueState.Grant], expires: Deadline)
+        /// The next thing that happens by itself comes sooner than was planned for.
+        case replan
+        case ended
+        case failed
+    }
+
+    package func lease(_ request: LeaseRequest) throws(QueueError) -> Lease? {
+        let deadline = Deadline.after(request.wait)
+        shared.withLock { $0.idleListeners += 1 }
+        defer { shared.withLock { $0.idleListeners -= 1 } }
+        while true {
+            switch waitOnce(request, until: deadline) {
+            case .granted(let grants, let expires):
+                let deliveries = try load(grants)
+                if !deliveries.isEmpty { return Lease(deliveries: deliveries, expires: expires) }
+            case .replan: continue
+            case .ended: return nil
+            case .failed: throw .unhealthy
+            case nil:
+                if deadline.hasPassed { return nil }
+            }
+        }
+    }
+
+    /// Waits for work until `deadline`, or until a lease ends or a retry is due; nil then.
+    private func waitOnce(_ request: LeaseRequest, until deadline: Deadline) -> Wait? {
+        let event = shared.withLock { $0.state.nextEvent }
+        let planned = min(deadline, event ?? deadline)
+        let log = log
+        return shared.wait(timeout: planned.remaining) { shared -> Wait? in
+            guard log.isHealthy else { return .failed }
+            if shared.isClosed || request.isCancelled() { return .ended }
+            if let taken = shared.state.take(request, now: .now) {
+                return .granted(taken.grants, expires: taken.expires)
+            }
+            if let event = shared.state.nextEvent, event < planned { return .replan }
+            return nil
+        }
+    }
+
+    /// Reads the messages of granted bundles; those that cannot be read any more are left out.
+    private func load(_ grants: [QueueState.Grant]) throws(QueueError) -> [Delivery] {
+        var deliveries: [Delivery] = []
+        deliveries.reserveCapacity(grants.count)
+        for grant in grants {
+            do {
+                let record = try log.read(grant.position)
+                guard record.sequence == grant.sequence,
+                    let message = QueueRecord.decodeBundle(record.payload, withBytes: true)
+                else {
+                    lose(grant)
+                    continue
+                }
+                deliveries.append(
+                    Delivery(
+                        sequence: grant.sequence, number: grant.number, attempt: grant.attempt,
+                        message: message))
+            } catch .damaged, .noSuchSegment {
+                lose(grant)
+            } catch {
+                giveBack(grants)
+                throw QueueError(error)
+            }
+        }
+        return deliveries
+    }
+
+    /// The record was damaged since it was written: the device is told to send again.
+    private func lose(_ grant: QueueState.Grant) {
+        logger.error(
+            "bundle lost", metadata: ["queue.sequence": "\(grant.sequence)"])
+        let effect = shared.update { $0.state.lose(grant.sequence, now: .now) }
+        write(effect) {}
+    }
+
+    /// After a failed read: all bundles of the lease that are left go back, uncharged.
+    private func giveBack(_ grants: [QueueState.Grant]) {
+        shared.update { shared in
+            shared.state.release(grants.map(\.sequence), after: .seconds(1), now: .now)
+        }
+    }
+
+    // MARK: Settling
+
+    package func settle(
+        _ lease: Lease, _ results: [Settlement], whenDurable: @escaping @Sendable () -> Void
+    ) throws(QueueError) {
+        precondition(results.count == lease.deliveries.count, "one result for each delivery")
+        guard log.isHealthy else { throw .unhealthy }
+        let deliveries = lease.deliveries.map { ($0.sequence, $0.number) }
+        let effect = try shared.update { shared throws(QueueError) in
+            if shared.isClosed { throw QueueError.closed }
+            return try shared.state.settle(deliveries, results, now: .now)
+        }
+        write(effect, whenDurable: whenDurable)
+    }
+
+    /// Records what a settlement changed.
+    private func write(
+        _ effect: QueueState.SettleEffect, whenDurable: @escaping @Sendable () -> Void
+    ) {
+        guard !effect.entries.isEmpty else { return whenDurable() }
+        let record = SettlementRecord(time: .now, entries: effect.entries)
+        log.append(
+            type: QueueRecord.settlementType, payload: record.encode(), recordClass: .control
+        ) { result in
+            switch result {
+            case .success(let appended):
+                self.shared.withLock { shared in
+                    shared.state.ledger.addSettlement(
+                        in: appended.position.segment, done: effect.done, charged: effect.charged)
+                }
+                whenDurable()
+                self.deleteSegments()
+            case .failure(let error):
+                // A restart delivers the bundles again, and the database knows that it has them.
+                self.logger.warning(
+                    "settlement not recorded",
+                    metadata: ["queue.error": "\(error.shortDescription)"])
+            }
+        }
+    }
+
+    package func extend(_ lease: Lease, by duration: Duration) throws(QueueError) -> Lease {
+        let now = Deadline.now
+        let expires = now.advanced(by: duration)
+        let deliveries = lease.deliveries.map { ($0.sequence, $0.number) }
+        try shared.update { shared throws(QueueError) in
+            try shared.state.extend(deliveries, to: expires, now: now)
+        }
+        return Lease(deliveries: lease.deliveries, expires: expires)
+    }
+}

@@ -1,0 +1,27 @@
+package import WaybillModel
+
+/// A queue at one moment.
+package struct DiskQueueStatus: Sendable, Equatable {
+    /// Bundles that are not settled, leased ones included.
+    package let depth: Int
+    package let leased: Int
+    /// When the oldest unsettled bundle was received; nil with an empty queue.
+    package let oldestReceivedAt: Timestamp?
+    /// Bytes of the log's files.
+    package let bytes: Int
+    package let segments: Int
+    /// False after a failed sync or write.
+    package let isHealthy: Bool
+
+    package init(
+        depth: Int, leased: Int, oldestReceivedAt: Timestamp?, bytes: Int, segments: Int,
+        isHealthy: Bool
+    ) {
+        self.depth = depth
+        self.leased = leased
+        self.oldestReceivedAt = oldestReceivedAt
+        self.bytes = bytes
+        self.segments = segments
+        self.isHealthy = isHealthy
+    }
+}

@@ -1,0 +1,173 @@
+import SegmentedLog
+import Testing
+import WaybillModel
+import WaybillThreads
+
+@testable import WaybillQueue
+
+@Suite struct QueueStateTests {
+    private var state = QueueState(options: .init())
+    private var sequence: UInt64 = 0
+    private let start = Deadline(nanoseconds: 1_000_000_000_000)
+
+    private mutating func add(
+        device: UInt64, bundle: UInt64, bytes: Int = 16, tenant: Int32 = 1
+    ) throws {
+        sequence += 1
+        let message = try QueueFixture.message(
+            device: device, bundle: bundle, bytes: bytes, tenant: tenant)
+        #expect(state.admit(message.key) == .new)
+        let position = RecordPosition(segment: 1, offset: UInt32(sequence), byteCount: 1)
+        _ = state.insert(QueuedBundle(message, position: position), sequence: sequence)
+    }
+
+    private mutating func take(
+        _ request: LeaseRequest = QueueFixture.request(), after: Duration = .zero
+    ) -> [QueueState.Grant]? {
+        state.take(request, now: start.advanced(by: after))?.grants
+    }
+
+    private func keys(_ grants: [QueueState.Grant]) -> [(sequence: UInt64, number: UInt64)] {
+        grants.map { ($0.sequence, $0.number) }
+    }
+
+    @Test mutating func handsOutADevicesBundlesInOrderToOneHolderAtATime() throws {
+        for bundle in 1...4 as ClosedRange<UInt64> { try add(device: 1, bundle: bundle) }
+        let first = try #require(take(QueueFixture.request(bundles: 2)))
+        #expect(first.map(\.sequence) == [1, 2])
+        #expect(take() == nil)
+        _ = try state.settle(keys(first), [.settled, .settled], now: start)
+        #expect(try #require(take()).map(\.sequence) == [3, 4])
+    }
+
+    @Test mutating func aRetriedBundleHoldsBackItsDevicesLaterOnesUntilItIsDue() throws {
+        for bundle in 1...3 as ClosedRange<UInt64> { try add(device: 1, bundle: bundle) }
+        let first = try #require(take(QueueFixture.request(bundles: 2)))
+        let retry = Settlement.retry(after: .seconds(10), charged: true)
+        let effect = try state.settle(keys(first), [retry, .settled], now: start)
+        #expect(
+            effect.entries == [
+                .init(sequence: 1, outcome: .charged, attempts: 1),
+                .init(sequence: 2, outcome: .settled, attempts: 0),
+            ])
+        #expect(take(after: .seconds(9)) == nil)
+        #expect(state.nextEvent == start.advanced(by: .seconds(10)))
+        let again = try #require(take(after: .seconds(10)))
+        #expect(again.map(\.sequence) == [1, 3])
+        #expect(again.map(\.attempt) == [2, 1])
+    }
+
+    @Test mutating func aLeaseThatEndedIsFencedOff() throws {
+        try add(device: 1, bundle: 1)
+        let first = try #require(take())
+        let second = try #require(take(after: .seconds(60)))
+        #expect(second[0].sequence == 1 && second[0].number > first[0].number)
+        #expect(second[0].attempt == 1)
+        let now = start.advanced(by: .seconds(61))
+        #expect(throws: QueueError.staleLease) {
+            try state.settle(keys(first), [.settled], now: now)
+        }
+        #expect(throws: QueueError.staleLease) {
+            try state.extend(keys(first), to: now.advanced(by: .seconds(5)), now: now)
+        }
+        #expect(state.depth == 1)
+        _ = try state.settle(keys(second), [.settled], now: now)
+        #expect(state.depth == 0 && state.leasedCount == 0 && state.devices.isEmpty)
+    }
+
+    @Test mutating func anEndedLeaseIsStaleEvenBeforeSomebodyElseHasIt() throws {
+        try add(device: 1, bundle: 1)
+        let first = try #require(take())
+        #expect(throws: QueueError.staleLease) {
+            try state.settle(keys(first), [.settled], now: start.advanced(by: .seconds(60)))
+        }
+    }
+
+    @Test mutating func anExtendedLeaseLastsLonger() throws {
+        try add(device: 1, bundle: 1)
+        let first = try #require(take())
+        let end = start.advanced(by: .seconds(120))
+        try state.extend(keys(first), to: end, now: start.advanced(by: .seconds(59)))
+        #expect(take(after: .seconds(119)) == nil)
+        #expect(take(after: .seconds(120)) != nil)
+    }
+
+    @Test mutating func goesRoundBetweenDevices() throws {
+        for bundle in 1...100 as ClosedRange<UInt64> { try add(device: 1, bundle: bundle) }
+        for device in 2...9 as ClosedRange<UInt64> { try add(device: device, bundle: 1) }
+        let first = try #require(take(QueueFixture.request(bundles: 9)))
+        #expect(first.map(\.sequence) == [1, 101, 102, 103, 104, 105, 106, 107, 108])
+        let results = [Settlement](repeating: .settled, count: 9)
+        _ = try state.settle(keys(first), results, now: start)
+        #expect(
+            try #require(take(QueueFixture.request(bundles: 9))).map(\.sequence) == Array(2...10))
+    }
+
+    @Test mutating func staysWithinBytesButHandsOutTheFirstWhateverItsSize() throws {
+        try add(device: 1, bundle: 1, bytes: 1000)
+        try add(device: 2, bundle: 2, bytes: 100)
+        try add(device: 3, bundle: 3, bytes: 100)
+        #expect(try #require(take(QueueFixture.request(bytes: 500))).map(\.sequence) == [1])
+        #expect(try #require(take(QueueFixture.request(bytes: 150))).map(\.sequence) == [2])
+        #expect(try #require(take(QueueFixture.request(bytes: 150))).map(\.sequence) == [3])
+    }
+
+    @Test mutating func aLargeBundleIsALeaseOfItsOwn() throws {
+        state = QueueState(options: .init(sharedLeaseBytesMax: 100))
+        try add(device: 1, bundle: 1, bytes: 100)
+        try add(device: 2, bundle: 2, bytes: 101)
+        try add(device: 3, bundle: 3, bytes: 100)
+        #expect(try #require(take()).map(\.sequence) == [1, 3])
+        #expect(try #require(take()).map(\.sequence) == [2])
+    }
+
+    @Test mutating func handsOutOnlyTheTenantsThatAreAskedFor() throws {
+        try add(device: 1, bundle: 1, tenant: 1)
+        try add(device: 2, bundle: 2, tenant: 2)
+        #expect(
+            try #require(take(QueueFixture.request(tenants: [TenantID(2)]))).map(\.sequence) == [2])
+        #expect(take(QueueFixture.request(tenants: [TenantID(3)])) == nil)
+        #expect(try #require(take()).map(\.sequence) == [1])
+    }
+
+    @Test mutating func forgetsSettledBundlesByAgeAndByNumber() throws {
+        state = QueueState(
+            options: .init(settledRetention: .seconds(600), settledEntriesMax: 2))
+        for bundle in 1...3 as ClosedRange<UInt64> { try add(device: 1, bundle: bundle) }
+        let grants = try #require(take())
+        _ = try state.settle(keys(grants), [.settled, .settled, .settled], now: start)
+        let found = try (1...3).map { try state.find(QueueFixture.message(bundle: $0).key)?.state }
+        #expect(found == [nil, .settled, .settled])
+        state.forgetFinished(now: start.advanced(by: .seconds(600)))
+        #expect(try state.find(QueueFixture.message(bundle: 3).key) == nil)
+    }
+
+    @Test func aSegmentStaysUntilThoseItSpeaksOfAreGone() {
+        var ledger = SegmentLedger()
+        ledger.addBundle(in: 1)
+        ledger.addBundle(in: 1)
+        ledger.addBundle(in: 2)
+        ledger.addSettlement(in: 3, done: [1, 2], charged: [])
+        #expect(ledger.takeDeletable { [1, 2, 3] } == [2])
+        #expect(ledger.takeDeletable { [1, 3] } == [])
+        ledger.addSettlement(in: 4, done: [1], charged: [])
+        #expect(ledger.takeDeletable { [1, 3] } == [1, 3])
+    }
+
+    @Test func recordsReadBackAsTheyWereWritten() throws {
+        var message = try QueueFixture.message(bundle: 3, bytes: 40)
+        message.parts.append(
+            PartContent(digest: .zero, byteCount: 1 << 40, location: .file(name: "part-ü")))
+        message.epoch = nil
+        message.source = nil
+        let payload = QueueRecord.encode(message)
+        #expect(QueueRecord.decodeBundle(payload, withBytes: true) == message)
+        for count in 0..<payload.count {
+            #expect(QueueRecord.decodeBundle(Array(payload.prefix(count)), withBytes: true) == nil)
+        }
+        let settlement = SettlementRecord(
+            time: Timestamp(microseconds: -5),
+            entries: [.init(sequence: 9, outcome: .charged, attempts: 3)])
+        #expect(SettlementRecord(settlement.encode()) == settlement)
+    }
+}
