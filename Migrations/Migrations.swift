@@ -1,1 +1,10 @@
-// x
+/// The SQL files of this directory, compiled in, oldest first.
+///
+/// Forward only: an applied file never changes, a correction is another file. The build names each
+/// file in the manifest; a test compares that list with the directory.
+package enum Migrations {
+    /// File names without `.sql`, and their bytes.
+    package static let all: [(name: String, sql: [UInt8])] = [
+        ("0001_create_schema", PackageResources._001_create_schema_sql)
+    ]
+}

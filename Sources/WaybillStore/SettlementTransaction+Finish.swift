@@ -1,0 +1,228 @@
+internal import WaybillModel
+internal import WaybillPostgres
+
+extension SettlementTransaction {
+    /// Writes what the batch leaves behind besides the transactions: kept lines, receipts, dead
+    /// letters, audit rows, and the ends of the devices' chains.
+    mutating func finish() throws -> [SettledBundle] {
+        try flushSealedLines()
+        let now = Timestamp.now
+        var settled: [SettledBundle] = []
+        var receipts: [(ordinal: Int, content: ReceiptContent, signed: SignedReceipt)] = []
+        var audit: [AuditRow] = []
+        for (ordinal, bundle) in bundles.enumerated() {
+            guard var ends = progress[bundle.deviceID] else { continue }
+            if let result = repeated(ordinal, settled) {
+                settled.append(result)
+                if firstDigest(ordinal) != bundle.bundleDigest {
+                    audit.append(
+                        ends.audit(
+                            bundle, kind: "bundle.repeated_with_other_bytes", at: now, context,
+                            details: [:]))
+                }
+            } else {
+                let content = receiptContent(ordinal, at: now)
+                let signed = try context.signer.sign(
+                    content, sequence: ends.receiptSequence + 1, previous: ends.receiptHash)
+                ends.receiptSequence = signed.sequence
+                ends.receiptHash = signed.hash
+                if let number = bundle.deviceSequence { ends.deviceSequence.note(number) }
+                audit.append(
+                    ends.audit(
+                        bundle, kind: "bundle.\(content.state.rawValue)", at: now, context,
+                        details: auditDetails(bundle, content, signed)))
+                receipts.append((ordinal, content, signed))
+                settled.append(
+                    SettledBundle(
+                        ordinal: ordinal, isRepeat: false, receiptSequence: signed.sequence,
+                        counts: content.counts ?? OutcomeCounts(), state: content.state))
+            }
+            progress[bundle.deviceID] = ends
+        }
+        try insertReceipts(receipts)
+        try insertDeadLetters(receipts)
+        try insert(audit: audit)
+        let changed = Set(audit.map(\.chain))
+        try updateProgress(of: changed)
+        return settled
+    }
+
+    /// The result of a bundle that has its receipt already, or gets it earlier in this batch.
+    private func repeated(_ ordinal: Int, _ settled: [SettledBundle]) -> SettledBundle? {
+        if let receipt = earlierReceipts[ordinal] {
+            return SettledBundle(
+                ordinal: ordinal, isRepeat: true, receiptSequence: receipt.sequence,
+                counts: receipt.counts, state: receipt.state)
+        }
+        guard let first = sameAsEarlier[ordinal] else { return nil }
+        return SettledBundle(
+            ordinal: ordinal, isRepeat: true, receiptSequence: settled[first].receiptSequence,
+            counts: settled[first].counts, state: settled[first].state)
+    }
+
+    private func firstDigest(_ ordinal: Int) -> Digest256? {
+        earlierReceipts[ordinal]?.bundleDigest
+            ?? sameAsEarlier[ordinal].map { bundles[$0].bundleDigest }
+    }
+
+    private func receiptContent(_ ordinal: Int, at now: Timestamp) -> ReceiptContent {
+        let bundle = bundles[ordinal]
+        var content = ReceiptContent(
+            deviceID: bundle.deviceID, bundleID: bundle.bundleID,
+            bundleDigest: bundle.bundleDigest, state: .settled, settledAt: now)
+        switch bundle.verdict {
+        case .transactions:
+            var counts = OutcomeCounts(accepted: acceptedCounts[ordinal])
+            for note in notes[ordinal] {
+                switch note.outcome {
+                case .accepted: counts.accepted += 1
+                case .duplicate: counts.duplicate += 1
+                case .rejected: counts.rejected += 1
+                case .conflict: counts.conflict += 1
+                }
+            }
+            content.counts = counts
+            content.exceptions = ReceiptFolding.fold(notes[ordinal])
+        case .quarantined(let code, let detail, _):
+            content.state = .quarantined
+            content.code = code
+            content.detail = String(detail.prefix(200))
+        }
+        return content
+    }
+
+    private func auditDetails(
+        _ bundle: BundleToSettle, _ content: ReceiptContent, _ signed: SignedReceipt
+    ) -> [String: JSONValue] {
+        var details: [String: JSONValue] = [
+            "bundle_sha256": .string(bundle.bundleDigest.description),
+            "seq": .number(Double(signed.sequence)),
+            "epoch": .number(Double(bundle.epoch)),
+            "parts": .number(Double(bundle.partCount)),
+            "bytes": .number(Double(bundle.byteCount)),
+            "transactions": .number(Double(bundle.transactionCount)),
+            "attempt": .number(Double(bundle.attempt)),
+            "started_at": .string(bundle.startedAt.description),
+            "received_at": .string(bundle.receivedAt.description),
+            "leased_at": .string(bundle.leasedAt.description),
+            "opened_at": .string(bundle.openedAt.description),
+            "settled_at": .string(content.settledAt.description),
+        ]
+        if let source = bundle.source { details["source"] = .string(source) }
+        if let code = content.code { details["code"] = .string(code.rawValue) }
+        if let counts = content.counts {
+            details["counts"] = .object([
+                "accepted": .number(Double(counts.accepted)),
+                "duplicate": .number(Double(counts.duplicate)),
+                "rejected": .number(Double(counts.rejected)),
+                "conflict": .number(Double(counts.conflict)),
+            ])
+        }
+        return details
+    }
+
+    private func insertReceipts(
+        _ receipts: [(ordinal: Int, content: ReceiptContent, signed: SignedReceipt)]
+    ) throws(PostgresError) {
+        guard !receipts.isEmpty else { return }
+        let owners = receipts.map { bundles[$0.ordinal] }
+        func counts(_ path: KeyPath<OutcomeCounts, Int>) -> PostgresParameter {
+            .int4s(receipts.map { Int32(clamping: $0.content.counts?[keyPath: path] ?? 0) })
+        }
+        try context.connection.query(
+            SettlingStatements.insertReceipts,
+            [
+                .uuids(owners.map(\.deviceID.words)),
+                .int8s(receipts.map(\.signed.sequence)),
+                .int4s(owners.map(\.tenant.number)),
+                .uuids(owners.map(\.bundleID.words)),
+                .byteArrays(owners.map(\.bundleDigest.bytes)),
+                .texts(
+                    owners.map {
+                        "{" + $0.partByteCounts.map(String.init).joined(separator: ",") + "}"
+                    }
+                ),
+                .texts(receipts.map(\.content.state.rawValue)),
+                .optionalTexts(receipts.map { $0.content.code?.rawValue }),
+                counts(\.accepted), counts(\.duplicate), counts(\.rejected), counts(\.conflict),
+                .timestamps(receipts.map(\.content.settledAt.microseconds)),
+                .byteArrays(receipts.map(\.signed.hash.bytes)),
+                .texts(receipts.map(\.signed.document)),
+                .text(context.signer.keyID),
+            ])
+    }
+
+    private func insertDeadLetters(
+        _ receipts: [(ordinal: Int, content: ReceiptContent, signed: SignedReceipt)]
+    ) throws(PostgresError) {
+        let letters = receipts.compactMap {
+            receipt -> (Int, SignedReceipt, String, String, DeadLetterFile)? in
+            guard
+                case .quarantined(let code, let detail, let file?) = bundles[receipt.ordinal]
+                    .verdict
+            else { return nil }
+            let text = String(detail.prefix(200)).replacing("\0", with: "")
+            return (receipt.ordinal, receipt.signed, code.rawValue, text, file)
+        }
+        guard !letters.isEmpty else { return }
+        let owners = letters.map { bundles[$0.0] }
+        try context.connection.query(
+            SettlingStatements.insertDeadLetters,
+            [
+                .uuids(letters.map(\.4.id.words)),
+                .int4s(owners.map(\.tenant.number)),
+                .uuids(owners.map(\.deviceID.words)),
+                .uuids(owners.map(\.bundleID.words)),
+                .int8s(letters.map(\.1.sequence)),
+                .texts(letters.map(\.2)),
+                .texts(letters.map(\.3)),
+                .texts(letters.map(\.4.name)),
+                .int8s(letters.map { Int64($0.4.byteCount) }),
+                .text(context.node),
+            ])
+    }
+
+    private func insert(audit rows: [AuditRow]) throws(PostgresError) {
+        guard !rows.isEmpty else { return }
+        try context.connection.query(
+            SettlingStatements.insertAudit,
+            [
+                .uuids(rows.map(\.chain.words)),
+                .int8s(rows.map(\.sequence)),
+                .int4s(rows.map { $0.tenant?.number ?? 0 }),
+                .timestamps(rows.map(\.recordedAt.microseconds)),
+                .texts(rows.map(\.kind)),
+                .texts(rows.map(\.actor)),
+                .optionalTexts(rows.map(\.subject)),
+                .texts(rows.map(\.details)),
+                .byteArrays(rows.map(\.previous.bytes)),
+                .byteArrays(rows.map { $0.hash(key: context.auditKey).bytes }),
+                .text(context.node),
+            ])
+    }
+
+    private func updateProgress(of devices: Set<DeviceID>) throws(PostgresError) {
+        let rows = devices.compactMap { device in progress[device].map { (device, $0) } }
+        guard !rows.isEmpty else { return }
+        try LockedProgress.update(
+            rows.map { (device: $0.0, progress: $0.1) }, over: context.connection)
+    }
+}
+
+extension LockedProgress {
+    /// Makes the device's next audit row and moves the end of its chain there.
+    fileprivate mutating func audit(
+        _ bundle: BundleToSettle, kind: String, at now: Timestamp, _ context: SettlementContext,
+        details: [String: JSONValue]
+    ) -> AuditRow {
+        let row = AuditRow(
+            chain: bundle.deviceID, sequence: auditSequence + 1, tenant: bundle.tenant,
+            recordedAt: now, node: context.node, kind: kind, actor: "listener",
+            subject: bundle.bundleID.description,
+            details: String(decoding: CanonicalJSON.encode(.object(details)), as: UTF8.self),
+            previous: auditHash)
+        auditSequence = row.sequence
+        auditHash = row.hash(key: context.auditKey)
+        return row
+    }
+}

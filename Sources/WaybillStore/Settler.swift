@@ -1,0 +1,168 @@
+package import WaybillModel
+internal import WaybillPostgres
+internal import WaybillThreads
+
+/// Settles batches of bundles over one session of its own; blocks, and belongs to one thread.
+package final class Settler {
+    private let options: ConnectionOptions
+    private let rootKey: RootKey
+    private let auditKey: [UInt8]
+    private let signer: ReceiptSigner
+    private let bell: ReceiptBell
+    private let node: String
+
+    private var session: Session?
+    private var secretCache: [DeviceEpoch: [UInt8]] = [:]
+    private var epochCache: [DeviceID: (epochs: [Int], freshUntil: Deadline)] = [:]
+    private var insertionHistory = InsertionHistory()
+
+    private struct Session {
+        let connection: PostgresConnection
+        let canCopyDirectly: Bool
+    }
+
+    private static let cachedDevicesMax = 10_000
+    private static let epochsFreshFor = Duration.seconds(5)
+
+    /// - Parameter node: this server's name in dead letters and audit rows.
+    package init(
+        connectionString: String, rootKey: RootKey, signer: ReceiptSigner, bell: ReceiptBell,
+        node: String
+    ) {
+        options = ConnectionOptions(
+            connectionString: connectionString, applicationName: "waybill listener",
+            statementTimeout: .seconds(300), lockTimeout: .seconds(30), idleTimeout: .seconds(600),
+            role: "waybill_ingest")
+        self.rootKey = rootKey
+        auditKey = rootKey.auditKey
+        self.signer = signer
+        self.bell = bell
+        self.node = node
+    }
+
+    /// Opens the session now; the other calls do so where it is missing or lost.
+    package func connect() throws(StoreError) {
+        do {
+            let connection = try PostgresConnection(options)
+            let canCopy = try connection.query(SettlingStatements.canCopyDirectly)[0].bool(0)
+            try connection.execute(SettlingStatements.createStaging)
+            session = Session(connection: connection, canCopyDirectly: canCopy)
+        } catch {
+            throw StoreError(error)
+        }
+    }
+
+    package func disconnect() {
+        session = nil
+    }
+
+    /// The secrets of open epochs, from memory where they were asked for before.
+    ///
+    /// A device or epoch that there is not, or that is closed, is missing in the answer.
+    package func secrets(_ wanted: [DeviceEpoch]) throws(StoreError) -> [DeviceEpoch: [UInt8]] {
+        let missing = Array(Set(wanted.filter { secretCache[$0] == nil }))
+        if !missing.isEmpty {
+            if secretCache.count + missing.count > Self.cachedDevicesMax { secretCache = [:] }
+            let found = try withSession { session in
+                try session.connection.query(
+                    SettlingStatements.findSecrets,
+                    [
+                        .uuids(missing.map(\.deviceID.words)),
+                        .int4s(missing.map { Int32(clamping: $0.epoch) }),
+                    ]
+                ).rows.map { row in
+                    let key = DeviceEpoch(
+                        deviceID: DeviceID(try row.uuid(0)), epoch: Int(try row.int4(1)))
+                    return (key, try row.bytes(2))
+                }
+            }
+            for (key, sealed) in found {
+                secretCache[key] = try rootKey.open(sealed, context: Self.secretContext(key))
+            }
+        }
+        var secrets: [DeviceEpoch: [UInt8]] = [:]
+        for key in wanted { secrets[key] = secretCache[key] }
+        return secrets
+    }
+
+    /// Forgets cached secrets, so that the next call asks the database.
+    package func forgetSecrets(of device: DeviceID) {
+        secretCache = secretCache.filter { $0.key.deviceID != device }
+        epochCache[device] = nil
+    }
+
+    /// The epochs under which the device may seal, newest first; a few seconds old at most.
+    package func openEpochs(_ device: DeviceID) throws(StoreError) -> [Int] {
+        if let cached = epochCache[device], !cached.freshUntil.hasPassed { return cached.epochs }
+        let epochs = try withSession { session in
+            try session.connection.query(
+                SettlingStatements.findOpenEpochs, [.uuid(device.words)]
+            ).rows.map { Int(try $0.int4(0)) }
+        }
+        if epochCache.count >= Self.cachedDevicesMax { epochCache = [:] }
+        epochCache[device] = (epochs, .after(Self.epochsFreshFor))
+        return epochs
+    }
+
+    /// Settles a batch in one database transaction; when this returns, it is committed.
+    ///
+    /// A bundle that has a receipt already is left as it is, so that repeating a batch after any
+    /// error is harmless, also after one that leaves open whether the commit took place.
+    ///
+    /// - Parameters:
+    ///   - bundles: a device's bundles in their order.
+    ///   - rows: hands over the lines of the bundles that are not in
+    ///     ``SettlementTransaction/alreadySettled``, in bundle order; may call
+    ///     ``SettlementTransaction/insert(_:)`` and ``SettlementTransaction/reject(_:)`` many times.
+    /// - Returns: one element for each bundle, in the same order.
+    /// - Throws: what `rows` throws, else ``StoreError``; nothing was written then, save an error in
+    ///   the commit itself. Where ``StoreError/isRetryable``, the same batch may be settled again.
+    package func settle(
+        _ bundles: [BundleToSettle], rows: (inout SettlementTransaction) throws -> Void
+    ) throws -> [SettledBundle] {
+        let session = try openSession()
+        let context = SettlementContext(
+            connection: session.connection, canCopyDirectly: session.canCopyDirectly,
+            rootKey: rootKey, auditKey: auditKey, signer: signer, node: node)
+        var history = insertionHistory
+        do {
+            let settled = try session.connection.transaction {
+                var transaction = try SettlementTransaction(
+                    bundles, context: context, history: history)
+                try rows(&transaction)
+                let settled = try transaction.finish()
+                history = transaction.history
+                return settled
+            }
+            insertionHistory = history
+            bell.ring(Set(settled.filter { !$0.isRepeat }.map { bundles[$0.ordinal].deviceID }))
+            return settled
+        } catch let error as PostgresError {
+            if error.isConnectionLost { self.session = nil }
+            throw StoreError(error)
+        }
+    }
+
+    /// What a device's secret is sealed for.
+    static func secretContext(_ key: DeviceEpoch) -> String {
+        "device-secret/\(key.deviceID)/\(key.epoch)"
+    }
+
+    private func openSession() throws(StoreError) -> Session {
+        if let session, session.connection.isAlive { return session }
+        session = nil
+        try connect()
+        guard let session else { throw .unavailable(.unavailable("no session")) }
+        return session
+    }
+
+    private func withSession<Value>(_ body: (Session) throws -> Value) throws(StoreError) -> Value {
+        let session = try openSession()
+        do {
+            return try body(session)
+        } catch {
+            if !session.connection.isAlive { self.session = nil }
+            throw StoreError(error)
+        }
+    }
+}

@@ -1,0 +1,114 @@
+internal import Migrations
+internal import WaybillModel
+package import WaybillPostgres
+
+/// The database as everything but the listeners sees it: asynchronous, under row-level security.
+///
+/// Each call is one transaction that says for whom it runs: the server, one tenant, or one device.
+/// Every call throws ``StoreError/unavailable(_:)`` while the database is away.
+package struct Store: Sendable {
+    let pool: PostgresPool
+    let rootKey: RootKey
+    /// Rung when a device has new receipts.
+    package let bell: ReceiptBell
+
+    /// - Parameter pool: made by ``makePool(connectionString:threads:applicationName:)``.
+    package init(pool: PostgresPool, rootKey: RootKey, bell: ReceiptBell) {
+        self.pool = pool
+        self.rootKey = rootKey
+        self.bell = bell
+    }
+
+    /// Threads with sessions under the role `waybill_app`; they open with the first call.
+    package static func makePool(
+        connectionString: String, threads: Int = 4, applicationName: String = "waybill"
+    ) throws(StoreError) -> PostgresPool {
+        do {
+            return try PostgresPool(
+                ConnectionOptions(
+                    connectionString: connectionString, applicationName: applicationName,
+                    statementTimeout: .seconds(15), lockTimeout: .seconds(5),
+                    idleTimeout: .seconds(30), role: "waybill_app"),
+                threads: threads)
+        } catch {
+            throw StoreError(error)
+        }
+    }
+
+    /// The schema's steps, oldest first.
+    package static var migrations: [Migration] {
+        Migrations.all.compactMap { Migration(name: $0.name, sql: $0.sql) }
+    }
+
+    /// Brings the schema up to date; returns the names of the steps that were missing.
+    ///
+    /// - Throws: ``StoreError/postgres(_:)`` with a changed or a newer schema; no retry helps then.
+    @discardableResult
+    package static func migrate(connectionString: String) async throws(StoreError) -> [String] {
+        try await withOwner(connectionString) { connection in
+            try Migrator(migrations).migrate(connection)
+        }
+    }
+
+    /// Throws unless the schema is exactly this program's.
+    package static func checkSchema(connectionString: String) async throws(StoreError) {
+        try await withOwner(connectionString) { connection in
+            try Migrator(migrations).check(connection)
+        }
+    }
+
+    /// Looks whether the database answers.
+    package func ping() async throws(StoreError) {
+        try await perform(as: .server) { connection in
+            try connection.query("SELECT 1::integer")
+            return
+        }
+    }
+
+    /// For whom a call runs: what the policies of the schema look at.
+    enum Scope: Sendable {
+        case server
+        case tenant(TenantID)
+        case device(DeviceID)
+    }
+
+    /// Runs `body` in a transaction under `scope`.
+    func perform<Value: Sendable>(
+        as scope: Scope, _ body: @escaping @Sendable (PostgresConnection) throws -> Value
+    ) async throws(StoreError) -> Value {
+        let settings: [PostgresParameter] =
+            switch scope {
+            case .server: [.text("server"), .text(""), .text("")]
+            case .tenant(let tenant): [.text(""), .text(tenant.description), .text("")]
+            case .device(let device): [.text(""), .text(""), .text(device.description)]
+            }
+        do {
+            return try await pool.withConnection { connection in
+                try connection.transaction {
+                    try connection.query(StoreStatements.setScope, settings)
+                    return try body(connection)
+                }
+            }
+        } catch {
+            throw StoreError(error)
+        }
+    }
+
+    private static func withOwner<Value: Sendable>(
+        _ connectionString: String,
+        _ body: @escaping @Sendable (PostgresConnection) throws -> Value
+    ) async throws(StoreError) -> Value {
+        do {
+            // A step may take long, and wait long for another program's.
+            let pool = try PostgresPool(
+                ConnectionOptions(
+                    connectionString: connectionString, applicationName: "waybill migrate",
+                    statementTimeout: .zero, lockTimeout: .zero, idleTimeout: .zero),
+                threads: 1)
+            defer { pool.close() }
+            return try await pool.withConnection(body)
+        } catch {
+            throw StoreError(error)
+        }
+    }
+}

@@ -1,0 +1,85 @@
+package import WaybillPostgres
+
+/// What a caller of the store must tell apart.
+package enum StoreError: Error, Sendable {
+    /// The database does not answer or takes no work now; ask again later.
+    case unavailable(PostgresError)
+    /// No such code, it has expired, or it was used.
+    case codeInvalid
+    /// A confirmation of receipts that were never issued.
+    case notIssued(last: Int64)
+    case notFound
+    case alreadyExists
+    /// A value breaks a rule of the schema; the text says which value.
+    case invalid(String)
+    /// Something sealed under a root key cannot be opened with this one.
+    case cannotOpenSealed(keyID: String)
+    /// The database refused a statement.
+    case postgres(PostgresError)
+    /// Signing or sealing failed in the cryptographic library.
+    case cryptography(String)
+
+    /// Sorts an error of the database by what a caller can do about it.
+    package init(_ error: PostgresError) {
+        self = error.isUnavailable ? .unavailable(error) : .postgres(error)
+    }
+
+    /// Any error that a closure given to the database may have thrown.
+    package init(_ error: any Error) {
+        switch error {
+        case let error as StoreError: self = error
+        case let error as PostgresError: self.init(error)
+        default: self = .cryptography(String(describing: error))
+        }
+    }
+}
+
+extension StoreError: CustomStringConvertible {
+    /// The same call may succeed when it is repeated, unchanged.
+    package var isRetryable: Bool {
+        switch self {
+        case .unavailable: true
+        case .postgres(let error): error.isRetryable
+        default: false
+        }
+    }
+
+    /// Nothing succeeds before a person acts.
+    package var isFatal: Bool {
+        switch self {
+        case .cannotOpenSealed: true
+        case .unavailable(let error), .postgres(let error): error.isFatal
+        default: false
+        }
+    }
+
+    /// From a closed set, for metric labels.
+    package var shortDescription: String {
+        switch self {
+        case .unavailable: "unavailable"
+        case .codeInvalid: "code_invalid"
+        case .notIssued: "not_issued"
+        case .notFound: "not_found"
+        case .alreadyExists: "already_exists"
+        case .invalid: "invalid"
+        case .cannotOpenSealed: "cannot_open_sealed"
+        case .postgres(let error): error.shortDescription
+        case .cryptography: "cryptography"
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .unavailable(let error): error.description
+        case .codeInvalid: "the code is unknown, used or too old"
+        case .notIssued(let last): "the device's highest receipt number is \(last)"
+        case .notFound: "there is no such thing"
+        case .alreadyExists: "it exists already"
+        case .invalid(let what): "invalid \(what)"
+        case .cannotOpenSealed(let keyID):
+            "sealed under another root key than \(keyID), or damaged"
+        case .postgres(let error): error.description
+        case .cryptography(let what): "cryptography failed: \(what)"
+        }
+    }
+}

@@ -1,0 +1,109 @@
+import Glibc
+import PostgresTesting
+import Testing
+import WaybillPostgres
+
+@Suite struct PrivatePostgresTests {
+    private static let settings = ["fsync": "off", "shared_buffers": "16MB"]
+
+    /// A server in a directory of its own; stopped afterwards.
+    private func withServer(_ body: (String, PrivatePostgres) async throws -> Void) async throws {
+        let directory = "/tmp/waybill-private-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+        defer { TestServer.remove(directory) }
+        let server = try await PrivatePostgres.start(
+            dataDirectory: directory, settings: Self.settings)
+        let result: Result<Void, any Error>
+        do {
+            result = .success(try await body(directory, server))
+        } catch {
+            result = .failure(error)
+        }
+        try await server.stop()
+        try result.get()
+    }
+
+    @Test func adoptsTheServerThatAKilledProcessLeftRunning() async throws {
+        try await withServer { directory, server in
+            #expect(!server.isAdopted)
+            let before = try TestServer.connect(server.connectionString)
+            try before.execute("CREATE TABLE public.kept (n integer)")
+            let adopted = try await PrivatePostgres.start(
+                dataDirectory: directory, settings: Self.settings)
+            #expect(adopted.isAdopted)
+            #expect(before.isAlive)
+            let after = try TestServer.connect(adopted.connectionString)
+            #expect(try after.query("SELECT count(*) FROM public.kept")[0].int8(0) == 0)
+        }
+    }
+
+    @Test func aPoolSurvivesARestartOfTheServer() async throws {
+        try await withServer { directory, server in
+            let pool = try PostgresPool(
+                ConnectionOptions(
+                    connectionString: server.connectionString, applicationName: "restart"),
+                threads: 2)
+            try await pool.withConnection { try $0.execute("CREATE TABLE public.kept (n int)") }
+            try await server.stop()
+            let error = await #expect(throws: PostgresError.self) {
+                try await pool.withConnection { try $0.execute("SELECT 1") }
+            }
+            #expect(error?.isUnavailable == true)
+            _ = try await PrivatePostgres.start(dataDirectory: directory, settings: Self.settings)
+            var hasAnswered = false
+            // The pool waits longer from try to try, two seconds at most.
+            for _ in 0..<500 where !hasAnswered {
+                do {
+                    try await pool.withConnection { try $0.execute("TABLE public.kept") }
+                    hasAnswered = true
+                } catch let error as PostgresError where error.isUnavailable {
+                    try await Task.sleep(for: .milliseconds(10))
+                }
+            }
+            #expect(hasAnswered)
+            pool.close()
+        }
+    }
+
+    @Test func startsAgainAfterTheServerItselfWasKilled() async throws {
+        try await withServer { directory, server in
+            let pid = try TestServer.connect(server.connectionString).query(
+                "SELECT (regexp_match(pg_read_file('postmaster.pid'), '[0-9]+'))[1]::integer")[0]
+                .int4(0)
+            #expect(kill(pid, SIGKILL) == 0)
+            let again = try await PrivatePostgres.start(
+                dataDirectory: directory, settings: Self.settings)
+            #expect(try TestServer.connect(again.connectionString).isAlive)
+        }
+    }
+
+    @Test func findsAPlaceWhenTheDirectoryCannotBeReached() async throws {
+        // Only root's server runs as another user.
+        guard geteuid() == 0 else { return }
+        let home = "/tmp/waybill-home-\(getpid())"
+        #expect(mkdir(home, 0o700) == 0)
+        defer { TestServer.remove(home) }
+        let server = try await PrivatePostgres.start(
+            dataDirectory: home + "/data/postgres", settings: Self.settings)
+        #expect(server.location.hasPrefix("/var/lib/waybill/"))
+        #expect(try TestServer.connect(server.connectionString).isAlive)
+        try await server.stop()
+        TestServer.remove(server.location)
+    }
+
+    @Test func worksWhereTheSocketsPathWouldBeTooLong() async throws {
+        let directory =
+            "/tmp/waybill-long-\(getpid())/" + String(repeating: "long-", count: 20) + "/data"
+        defer { TestServer.remove("/tmp/waybill-long-\(getpid())") }
+        // A root's server needs the directories above to be open.
+        #expect(mkdir("/tmp/waybill-long-\(getpid())", 0o755) == 0)
+        #expect(mkdir(String(directory.dropLast(5)), 0o755) == 0)
+        let server = try await PrivatePostgres.start(
+            dataDirectory: directory, settings: Self.settings)
+        let socketDirectory = try #require(
+            server.connectionString.firstMatch(of: /host='([^']+)'/)?.1)
+        defer { TestServer.remove(String(socketDirectory)) }
+        #expect(server.location == directory)
+        #expect(try TestServer.connect(server.connectionString).isAlive)
+        try await server.stop()
+    }
+}
