@@ -1,0 +1,71 @@
+internal import Foundation
+internal import HTTPTypes
+internal import Hummingbird
+internal import NIOCore
+internal import WaybillListener
+internal import WaybillModel
+internal import WaybillStore
+
+/// Answers of the operator's side.
+enum AdminAnswer {
+    static func json(
+        _ value: some Encodable, status: HTTPResponse.Status = .ok, headers: HTTPFields = [:]
+    ) throws -> Response {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
+        var headers = headers
+        headers[.contentType] = "application/json"
+        let body = ByteBuffer(bytes: try encoder.encode(value))
+        return Response(status: status, headers: headers, body: ResponseBody(byteBuffer: body))
+    }
+
+    static func text(
+        _ text: String, status: HTTPResponse.Status = .ok,
+        type: String = "text/plain; charset=utf-8"
+    ) -> Response {
+        Response(
+            status: status, headers: [.contentType: type],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    }
+
+    static func problem(_ problem: Problem) throws -> Response {
+        var headers: HTTPFields = [:]
+        if let seconds = problem.retryAfter { headers[.retryAfter] = String(seconds) }
+        if problem.status == 401 { headers[.wwwAuthenticate] = "Bearer" }
+        let status = ProblemCode(rawValue: problem.code)?.status
+        var response = try json(
+            problem, status: status ?? .init(code: problem.status), headers: headers)
+        response.headers[.contentType] = Problem.mediaType
+        return response
+    }
+}
+
+extension Problem {
+    /// What an operator is told of any error.
+    init(operatorError error: any Error) {
+        switch error {
+        case let problem as Problem: self = problem
+        case let error as StoreError: self.init(error)
+        case let error as ListenerError: self.init(.invalidRequest, error.description)
+        case let error as any HTTPResponseError where error.status == .notFound:
+            self.init(.notFound, "There is nothing at this path.")
+        case let error as any HTTPResponseError where error.status == .contentTooLarge:
+            self.init(.tooLarge, "The body is too large.")
+        default: self.init(.internalError, "The server failed.", retryAfter: 10)
+        }
+    }
+
+    private init(_ error: StoreError) {
+        switch error {
+        case .notFound: self.init(.notFound, "There is no such thing.")
+        case .alreadyExists: self.init(.alreadyExists, "It exists already.")
+        case .invalid(let what): self.init(.invalidRequest, "Invalid \(what).")
+        case .unavailable:
+            self.init(.databaseUnavailable, "The database does not answer.", retryAfter: 5)
+        case .postgres where error.isRetryable:
+            self.init(.databaseUnavailable, "The database does not answer.", retryAfter: 5)
+        case .codeInvalid, .notIssued, .postgres, .cannotOpenSealed, .cryptography:
+            self.init(.internalError, "The server failed: \(error.shortDescription).")
+        }
+    }
+}

@@ -1,0 +1,169 @@
+internal import Foundation
+internal import HTTPTypes
+internal import Hummingbird
+internal import Logging
+internal import NIOCore
+internal import WaybillModel
+internal import WaybillQueue
+internal import WaybillStore
+
+/// The calls under `/admin/v1`.
+struct AdminCalls: Sendable {
+    typealias Context = BasicRequestContext
+
+    let parts: AdminParts
+
+    /// The name that the audit knows the local token's bearer by.
+    private static let actor = "local-admin"
+
+    func status(_ request: Request, _ context: Context) async throws -> Response {
+        let isReachable = await isDatabaseReachable()
+        return try AdminAnswer.json(
+            ServerStatus(
+                version: parts.version, startedAt: parts.startedAt,
+                databaseReachable: isReachable,
+                queue: queueStatus(deadLetters: isReachable ? await deadLetters(context) : 0),
+                listeners: parts.listeners.status))
+    }
+
+    func queue(_ request: Request, _ context: Context) async throws -> Response {
+        try AdminAnswer.json(queueStatus(deadLetters: await deadLetters(context)))
+    }
+
+    func listeners(_ request: Request, _ context: Context) async throws -> Response {
+        try listenerAnswer()
+    }
+
+    /// Sets how many listeners there are; with `If-Match` only if nobody did meanwhile.
+    func setListeners(_ request: Request, _ context: Context) async throws -> Response {
+        let body = try await decode(ListenerRequest.self, request)
+        let before = parts.listeners.status
+        if let wanted = request.headers[.ifMatch], wanted != "*", wanted != Self.tag(before) {
+            throw Problem(
+                title: "Somebody else changed it", status: 412, code: "precondition_failed",
+                detail: "The target is \(before.target) now.", retryable: false)
+        }
+        try parts.listeners.setTarget(body.target)
+        await record(
+            AuditEvent(
+                kind: "listeners.set", actor: Self.actor,
+                details: ["from": "\(before.target)", "to": "\(body.target)"]), context)
+        return try listenerAnswer()
+    }
+
+    func tenants(_ request: Request, _ context: Context) async throws -> Response {
+        try AdminAnswer.json(try await parts.tenants.tenants())
+    }
+
+    func createTenant(_ request: Request, _ context: Context) async throws -> Response {
+        let body = try await decode(TenantRequest.self, request)
+        let tenant = try await parts.tenants.createTenant(body.name)
+        await record(
+            AuditEvent(
+                kind: "tenant.create", actor: Self.actor, tenant: body.name,
+                subject: body.name.text), context)
+        return try AdminAnswer.json(tenant, status: .created)
+    }
+
+    /// Counts the rows in the database: what the tenant has, not what was reported of it.
+    func transactionCount(_ request: Request, _ context: Context) async throws -> Response {
+        guard let name = context.parameters.get("name"), let tenant = TenantSlug(name) else {
+            throw Problem(.notFound, "There is no such tenant.")
+        }
+        let count = try await parts.tenants.transactionCount(tenant: tenant)
+        return try AdminAnswer.json(["count": count])
+    }
+
+    func devices(_ request: Request, _ context: Context) async throws -> Response {
+        guard let name = request.uri.queryParameters["tenant"], let tenant = TenantSlug(name) else {
+            throw Problem(.invalidRequest, "`tenant` names a tenant.")
+        }
+        return try AdminAnswer.json(try await parts.tenants.devices(tenant: tenant))
+    }
+
+    func revoke(_ request: Request, _ context: Context) async throws -> Response {
+        guard let text = context.parameters.get("id"), let device = DeviceID(text),
+            try await parts.tenants.revoke(device)
+        else { throw Problem(.notFound, "There is no such device.") }
+        parts.onRevoke(device)
+        await record(
+            AuditEvent(
+                kind: "device.revoke", actor: Self.actor, subject: device.description), context)
+        return Response(status: .noContent)
+    }
+
+    func invite(_ request: Request, _ context: Context) async throws -> Response {
+        let body = try await decode(InvitationRequest.self, request)
+        guard (1...1000).contains(body.count) else {
+            throw Problem(.invalidRequest, "`count` lies between 1 and 1000.")
+        }
+        let invitations = try await parts.tenants.invite(tenant: body.tenant, count: body.count)
+        await record(
+            AuditEvent(
+                kind: "device.invite", actor: Self.actor, tenant: body.tenant,
+                details: ["count": "\(body.count)"]), context)
+        return try AdminAnswer.json(
+            invitations, status: .created, headers: [.cacheControl: "no-store"])
+    }
+
+    private func listenerAnswer() throws -> Response {
+        let status = parts.listeners.status
+        return try AdminAnswer.json(status, headers: [.eTag: Self.tag(status)])
+    }
+
+    /// Changes when an operator changes something, not when listeners come and go.
+    private static func tag(_ status: ListenerStatus) -> String {
+        "\"\(status.target)-\(status.min)-\(status.max)-\(status.autoscale)\""
+    }
+
+    private func queueStatus(deadLetters: Int) -> QueueStatus {
+        let status = parts.queue.status
+        let age = status.oldestReceivedAt.map { max(0, Timestamp.now.seconds(since: $0)) }
+        return QueueStatus(
+            depth: status.depth, leased: status.leased, oldestAgeSeconds: age ?? 0,
+            bytes: status.bytes, deadLetters: deadLetters, segments: status.segments,
+            isHealthy: status.isHealthy)
+    }
+
+    /// 0 while the database does not say; the rest of a status is worth telling without it.
+    private func deadLetters(_ context: Context) async -> Int {
+        do {
+            return try await parts.operations.deadLetterCount()
+        } catch {
+            context.logger.debug(
+                "the dead letters cannot be counted", metadata: ["error": "\(error)"])
+            return 0
+        }
+    }
+
+    private func isDatabaseReachable() async -> Bool {
+        do {
+            try await parts.operations.ping()
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    /// What was done is done: an audit row that cannot be written is an error of the server.
+    private func record(_ event: AuditEvent, _ context: Context) async {
+        do {
+            try await parts.operations.record(event, node: parts.node)
+        } catch {
+            context.logger.error(
+                "an operator's action is missing in the audit",
+                metadata: ["audit.kind": "\(event.kind)", "error": "\(error)"])
+        }
+    }
+
+    private func decode<Value: Decodable>(
+        _ type: Value.Type, _ request: Request
+    ) async throws -> Value {
+        let body = try await request.body.collect(upTo: 64 << 10)
+        do {
+            return try JSONDecoder().decode(type, from: Data(body.readableBytesView))
+        } catch {
+            throw Problem(.invalidRequest, "The body is not a valid \(Value.self).")
+        }
+    }
+}

@@ -1,0 +1,38 @@
+package import WaybillModel
+
+/// What the operator's side works with.
+package struct AdminParts: Sendable {
+    package var listeners: any ListenerControl
+    package var queue: any QueueOverview
+    package var tenants: any TenantStore
+    package var operations: any OperationStore
+    /// This server node, as the audit names it.
+    package var node: String
+    package var version: String
+    package var startedAt: Timestamp
+    /// The metrics as Prometheus text.
+    package var renderMetrics: @Sendable () -> String
+    /// True once the schema is up to date.
+    package var isMigrated: @Sendable () -> Bool
+    /// Called when a device was revoked, so that this process refuses it at once.
+    package var onRevoke: @Sendable (DeviceID) -> Void
+
+    package init(
+        listeners: any ListenerControl, queue: any QueueOverview, tenants: any TenantStore,
+        operations: any OperationStore, node: String, version: String, startedAt: Timestamp,
+        renderMetrics: @escaping @Sendable () -> String,
+        isMigrated: @escaping @Sendable () -> Bool,
+        onRevoke: @escaping @Sendable (DeviceID) -> Void
+    ) {
+        self.listeners = listeners
+        self.queue = queue
+        self.tenants = tenants
+        self.operations = operations
+        self.node = node
+        self.version = version
+        self.startedAt = startedAt
+        self.renderMetrics = renderMetrics
+        self.isMigrated = isMigrated
+        self.onRevoke = onRevoke
+    }
+}

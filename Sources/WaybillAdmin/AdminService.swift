@@ -1,0 +1,60 @@
+package import Hummingbird
+package import Logging
+internal import NIOCore
+internal import ServiceLifecycle
+
+/// The operator's side as one service: plain HTTP, for loopback.
+package struct AdminService: Service {
+    private let application: Application<RouterResponder<BasicRequestContext>>
+
+    /// - Parameter onRunning: told the bound port once the server listens.
+    package init(
+        host: String, port: Int, token: OperatorToken, parts: AdminParts, logger: Logger,
+        onRunning: @escaping @Sendable (Int) async -> Void = { _ in }
+    ) {
+        application = Application(
+            router: Self.router(token: token, parts: parts),
+            server: .http1(configuration: .init(idleTimeout: .seconds(90))),
+            configuration: ApplicationConfiguration(address: .hostname(host, port: port)),
+            onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? 0) },
+            logger: logger)
+    }
+
+    package func run() async throws {
+        try await application.run()
+    }
+
+    /// The routes of the contract's operator side.
+    package static func router(
+        token: OperatorToken, parts: AdminParts
+    ) -> Router<BasicRequestContext> {
+        var paths = AdminPaths()
+        for path in ["/livez", "/readyz", "/startupz", "/metrics"] { paths.add(path, "GET, HEAD") }
+        for path in ["status", "queue", "devices"] { paths.add("/admin/v1/\(path)", "GET, HEAD") }
+        paths.add("/admin/v1/listeners", "GET, HEAD, PUT")
+        paths.add("/admin/v1/tenants", "GET, HEAD, POST")
+        paths.add("/admin/v1/invitations", "POST")
+
+        let router = Router(options: [.autoGenerateHeadEndpoints])
+        router.add(middleware: ProblemAnswers(paths: paths))
+        let health = HealthCalls(parts: parts)
+        router.get("livez", use: health.live)
+        router.get("readyz", use: health.ready)
+        router.get("startupz", use: health.started)
+        router.get("metrics", use: health.metrics)
+
+        let calls = AdminCalls(parts: parts)
+        let admin = router.group("admin/v1").add(middleware: OperatorGate(token: token))
+        admin.get("status", use: calls.status)
+        admin.get("queue", use: calls.queue)
+        admin.get("listeners", use: calls.listeners)
+        admin.put("listeners", use: calls.setListeners)
+        admin.get("tenants", use: calls.tenants)
+        admin.post("tenants", use: calls.createTenant)
+        admin.get("tenants/:name/transactions/count", use: calls.transactionCount)
+        admin.get("devices", use: calls.devices)
+        admin.post("devices/:id/revoke", use: calls.revoke)
+        admin.post("invitations", use: calls.invite)
+        return router
+    }
+}

@@ -1,0 +1,56 @@
+internal import HTTPTypes
+internal import Hummingbird
+internal import WaybillModel
+internal import WaybillQueue
+
+/// The calls without a token: for probes and for Prometheus.
+struct HealthCalls: Sendable {
+    let parts: AdminParts
+
+    /// Of `/readyz`.
+    private struct Readiness: Encodable {
+        let ready: Bool
+        /// Why bundles are not received.
+        let reasons: [String]
+        /// What does not keep bundles from being received.
+        let warnings: [String]
+    }
+
+    /// The process answers.
+    func live(_ request: Request, _ context: BasicRequestContext) -> Response {
+        AdminAnswer.text("ok\n")
+    }
+
+    /// 200 once start-up is over.
+    func started(_ request: Request, _ context: BasicRequestContext) -> Response {
+        parts.isMigrated()
+            ? AdminAnswer.text("ok\n")
+            : AdminAnswer.text("the schema is not up to date yet\n", status: .serviceUnavailable)
+    }
+
+    /// Whether bundles are received. A database that is away is a warning only: bundles are received
+    /// all the same and settled when it is back, so traffic must not be led elsewhere for it.
+    func ready(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
+        var reasons: [String] = []
+        var warnings: [String] = []
+        if !parts.queue.status.isHealthy {
+            reasons.append("the queue's log failed; restart the server")
+        }
+        if !parts.isMigrated() { warnings.append("the schema is not up to date yet") }
+        do {
+            try await parts.operations.ping()
+        } catch {
+            warnings.append("the database does not answer; bundles wait in the queue")
+        }
+        if parts.listeners.status.target == 0 {
+            warnings.append("no listeners: bundles wait in the queue")
+        }
+        return try AdminAnswer.json(
+            Readiness(ready: reasons.isEmpty, reasons: reasons, warnings: warnings),
+            status: reasons.isEmpty ? .ok : .serviceUnavailable)
+    }
+
+    func metrics(_ request: Request, _ context: BasicRequestContext) -> Response {
+        AdminAnswer.text(parts.renderMetrics(), type: "text/plain; version=0.0.4; charset=utf-8")
+    }
+}

@@ -1,0 +1,95 @@
+package import HTTPTypes
+internal import Synchronization
+package import WaybillModel
+package import WaybillStore
+internal import WaybillThreads
+
+/// Finds out which device a request comes from, by its bearer token.
+package final class DeviceAuthenticator: Sendable {
+    private let registry: DeviceRegistry
+    private let directory: any DeviceDirectory
+    private let strangers: Mutex<[Digest256: Deadline]>
+    private let strangerMemory: Duration
+
+    /// Unknown tokens that are remembered at most.
+    private static let strangersMax = 10_000
+
+    /// - Parameter strangerMemory: for how long an unknown token is not asked for again.
+    package init(
+        registry: DeviceRegistry, directory: any DeviceDirectory,
+        strangerMemory: Duration = .seconds(1)
+    ) {
+        self.registry = registry
+        self.directory = directory
+        self.strangerMemory = strangerMemory
+        strangers = Mutex([:])
+    }
+
+    /// The device; notes its first request.
+    ///
+    /// - Throws: 401 with one and the same text for a missing, malformed, unknown or revoked token;
+    ///   503 when only the database could say.
+    package func authenticate(_ fields: HTTPFields) async throws(Problem) -> RegisteredDevice {
+        guard let token = BearerToken(fields) else { throw Self.refusal }
+        let device = try await find(token.hash)
+        guard let device, !device.isRevoked else { throw Self.refusal }
+        registry.noteSeen(device)
+        return device
+    }
+
+    static let refusal = Problem(
+        .unauthorized, "Send the device's token as `Authorization: Bearer <token>`.")
+
+    private func find(_ hash: Digest256) async throws(Problem) -> RegisteredDevice? {
+        if let device = registry.find(tokenHash: hash) { return device }
+        guard !isStranger(hash) else { return nil }
+        let found: RegisteredDevice?
+        do {
+            found = try await directory.device(tokenHash: hash)
+        } catch {
+            throw Problem(
+                .databaseUnavailable, "The token cannot be checked now.", retryAfter: 5)
+        }
+        if let found {
+            registry.merge([found])
+            return registry.find(tokenHash: hash)
+        }
+        remember(hash)
+        return nil
+    }
+
+    private func isStranger(_ hash: Digest256) -> Bool {
+        strangers.withLock { strangers in
+            guard let end = strangers[hash] else { return false }
+            guard end.hasPassed else { return true }
+            strangers[hash] = nil
+            return false
+        }
+    }
+
+    private func remember(_ hash: Digest256) {
+        strangers.withLock { strangers in
+            if strangers.count >= Self.strangersMax {
+                strangers = strangers.filter { !$0.value.hasPassed }
+                if strangers.count >= Self.strangersMax { strangers = [:] }
+            }
+            strangers[hash] = .after(strangerMemory)
+        }
+    }
+}
+
+/// The token of `Authorization: Bearer …`, as its hash.
+struct BearerToken {
+    let hash: Digest256
+
+    /// Nil unless there is exactly one such field with a token.
+    init?(_ fields: HTTPFields) {
+        let values = fields[values: .authorization]
+        guard values.count == 1, let value = values.first,
+            let space = value.firstIndex(of: " "), value[..<space].lowercased() == "bearer"
+        else { return nil }
+        let token = value[space...].drop { $0 == " " }
+        guard !token.isEmpty, !token.contains(" ") else { return nil }
+        hash = Digest256.of(token.utf8)
+    }
+}

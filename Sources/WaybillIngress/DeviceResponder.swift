@@ -1,0 +1,67 @@
+internal import HTTPTypes
+package import Hummingbird
+internal import Logging
+internal import WaybillModel
+internal import WaybillStore
+internal import WaybillUpload
+
+/// Answers every request of the device side: finds its route, and turns errors into problems.
+package struct DeviceResponder: HTTPResponder {
+    private let routes: RouteTable
+    private let metrics: IngressMetrics
+
+    init(routes: RouteTable, metrics: IngressMetrics) {
+        self.routes = routes
+        self.metrics = metrics
+    }
+
+    package func respond(
+        to request: Request, context: IngressContext
+    ) async throws -> Response {
+        let started = ContinuousClock.now
+        var template = "unknown"
+        var response: Response
+        do {
+            switch routes.match(request.method, path: request.uri.path) {
+            case .handler(let handler, let matched, let parameter):
+                template = matched
+                let call = DeviceCall(request: request, context: context, parameter: parameter)
+                response = try await handler(call)
+                if request.method == .head { response = response.createHeadResponse() }
+            case .wrongMethod(let allowed, let matched):
+                template = matched
+                response = JSONAnswer.response(
+                    Problem(.methodNotAllowed, "Here is to be used: \(allowed)."))
+                response.headers[.allow] = allowed
+            case .none:
+                response = JSONAnswer.response(
+                    Problem(.notFound, "There is nothing at this path."))
+            }
+        } catch let broken as BrokenRequest {
+            metrics.countBroken(template)
+            throw broken.cause
+        } catch {
+            response = JSONAnswer.response(problem(for: error, context))
+        }
+        if response.status.code >= 400 { context.closeIfUnread(request, &response) }
+        metrics.count(
+            template, status: response.status.code, duration: ContinuousClock.now - started)
+        return response
+    }
+
+    private func problem(for error: any Error, _ context: IngressContext) -> Problem {
+        let problem: Problem
+        switch error {
+        case let error as Problem: problem = error
+        case let error as UploadError: problem = Problem(error)
+        case let error as StoreError: problem = Problem(error)
+        default: problem = Problem(.internalError, "The server failed.", retryAfter: 10)
+        }
+        if problem.status >= 500 {
+            context.logger.error(
+                "a request failed",
+                metadata: ["error": "\(error)", "problem.code": "\(problem.code)"])
+        }
+        return problem
+    }
+}

@@ -1,0 +1,105 @@
+internal import Hummingbird
+internal import HummingbirdCore
+internal import HummingbirdTLS
+package import Logging
+internal import NIOCore
+internal import NIOSSL
+internal import ServiceLifecycle
+internal import WaybillModel
+package import WaybillStore
+package import WaybillUpload
+
+/// What the device side works with.
+package struct IngressParts: Sendable {
+    package var intake: BundleIntake
+    package var registry: DeviceRegistry
+    package var directory: any DeviceDirectory
+    package var receipts: any ReceiptStore
+    package var bell: ReceiptBell
+    package var keyRing: ReceiptKeyRing
+
+    package init(
+        intake: BundleIntake, registry: DeviceRegistry, directory: any DeviceDirectory,
+        receipts: any ReceiptStore, bell: ReceiptBell, keyRing: ReceiptKeyRing
+    ) {
+        self.intake = intake
+        self.registry = registry
+        self.directory = directory
+        self.receipts = receipts
+        self.bell = bell
+        self.keyRing = keyRing
+    }
+}
+
+/// The device side as one service: listens until shutdown, then finishes what is in progress.
+package struct IngressService: Service {
+    private let application: Application<DeviceResponder>
+
+    /// - Parameter onRunning: told the bound port once the server listens.
+    /// - Throws: when certificate or key cannot be read.
+    package init(
+        options: IngressOptions, parts: IngressParts, logger: Logger,
+        onRunning: @escaping @Sendable (Int) async -> Void = { _ in }
+    ) throws {
+        application = Application(
+            responder: Self.responder(options: options, parts: parts),
+            server: try Self.server(options),
+            configuration: ApplicationConfiguration(
+                address: .hostname(options.host, port: options.port), serverName: nil),
+            onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? 0) },
+            logger: logger)
+    }
+
+    package func run() async throws {
+        try await application.run()
+    }
+
+    /// The routes of the contract's device side.
+    package static func responder(
+        options: IngressOptions, parts: IngressParts
+    ) -> DeviceResponder {
+        let metrics = IngressMetrics()
+        let authenticator = DeviceAuthenticator(
+            registry: parts.registry, directory: parts.directory)
+        let bundles = BundleCalls(
+            authenticator: authenticator, intake: parts.intake, store: parts.receipts,
+            options: options, metrics: metrics)
+        let receipts = ReceiptCalls(
+            authenticator: authenticator, store: parts.receipts, bell: parts.bell,
+            keyRing: parts.keyRing, options: options)
+        let devices = DeviceCalls(
+            authenticator: authenticator, registry: parts.registry, directory: parts.directory,
+            store: parts.receipts, options: options)
+        var routes = RouteTable()
+        // `base_url` ends with /v1; a client that appends /v1 to it once more is understood too.
+        for prefix in ["/v1", "/v1/v1"] {
+            routes.add("\(prefix)/bundles", [.post: bundles.receive])
+            routes.add("\(prefix)/bundles/{id}", [.get: bundles.status])
+            routes.add("\(prefix)/receipts", [.get: receipts.page])
+            routes.add("\(prefix)/receipts/confirm", [.post: receipts.confirm])
+            routes.add("\(prefix)/enrollments", [.post: devices.enroll])
+            routes.add("\(prefix)/device", [.get: devices.status])
+        }
+        for prefix in ["", "/v1"] {
+            routes.add("\(prefix)/.well-known/waybill-keys.json", [.get: receipts.keys])
+        }
+        return DeviceResponder(routes: routes, metrics: metrics)
+    }
+
+    private static func server(_ options: IngressOptions) throws -> HTTPServerBuilder {
+        let limit = options.limits.headerBytesMax
+        let base = HTTPServerBuilder.http1(
+            configuration: .init(
+                idleTimeout: .seconds(90),
+                httpDecoderConfiguration: .init(
+                    maxHeaderFieldSize: limit, maxHeaderListSize: limit, maxHeaderFieldCount: 256)))
+        guard let files = options.tls else { return base }
+        let chain = try NIOSSLCertificate.fromPEMFile(files.certificate)
+        var configuration = TLSConfiguration.makeServerConfiguration(
+            certificateChain: chain.map { .certificate($0) },
+            privateKey: .privateKey(try NIOSSLPrivateKey(file: files.key, format: .pem)))
+        configuration.minimumTLSVersion = .tlsv12
+        configuration.applicationProtocols = ["http/1.1"]
+        return try .tls(base, tlsConfiguration: configuration)
+    }
+}

@@ -1,0 +1,95 @@
+internal import HTTPTypes
+package import Hummingbird
+internal import NIOCore
+internal import NIOHTTPTypes
+internal import Synchronization
+internal import WaybillModel
+
+/// One request's surroundings: its connection, and how far its body was read.
+package struct IngressContext: RequestContext {
+    package var coreContext: CoreRequestContextStorage
+    private let channel: any Channel
+    private let progress = BodyProgress()
+
+    package init(source: ApplicationRequestContextSource) {
+        coreContext = CoreRequestContextStorage(source: source)
+        channel = source.channel
+    }
+
+    /// The peer's address, without a port.
+    var peerAddress: String? { channel.remoteAddress?.ipAddress }
+
+    /// Hands on the body piece by piece, as `take` has time for it; asks for it where the client
+    /// waits to be asked.
+    ///
+    /// - Throws: ``BrokenRequest`` when the body cannot be read to its end, and what `take` throws.
+    func forEachPiece(
+        of request: Request, _ take: (ByteBuffer) async throws -> Void
+    ) async throws {
+        if request.headers[.expect]?.lowercased() == "100-continue" {
+            try await ask()
+        }
+        var iterator = request.body.makeAsyncIterator()
+        while true {
+            let piece: ByteBuffer?
+            do {
+                piece = try await iterator.next()
+            } catch {
+                throw BrokenRequest(cause: error)
+            }
+            guard let piece else { break }
+            try await take(piece)
+        }
+        progress.isComplete = true
+    }
+
+    /// A small body as a whole.
+    ///
+    /// - Throws: 413 for more than `bytesMax` bytes.
+    func body(of request: Request, bytesMax: Int) async throws -> ByteBuffer {
+        var whole = ByteBuffer()
+        try await forEachPiece(of: request) { piece in
+            guard whole.readableBytes + piece.readableBytes <= bytesMax else {
+                throw Problem(.tooLarge, "The body has at most \(bytesMax) bytes.")
+            }
+            whole.writeImmutableBuffer(piece)
+        }
+        return whole
+    }
+
+    /// Sees to a refused request whose body is still on its way: the connection is not kept, and
+    /// swallows the rest for a moment only, so that the client gets to read the answer.
+    func closeIfUnread(_ request: Request, _ response: inout Response) {
+        let byteCount = request.headers[.contentLength].flatMap { Int($0) }
+        let hasBody = byteCount.map { $0 > 0 } ?? (request.headers[.transferEncoding] != nil)
+        guard hasBody, !progress.isComplete else { return }
+        // A short rest is read and dropped, and the connection goes on.
+        let isWaiting = request.headers[.expect] != nil
+        if !isWaiting, let byteCount, byteCount <= Self.restBytesMax { return }
+        response.headers[.connection] = "close"
+        let channel = channel
+        channel.eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
+    }
+
+    /// A refused body up to this size is not worth a connection.
+    private static let restBytesMax = 64 << 10
+
+    private func ask() async throws {
+        do {
+            let head = HTTPResponse(status: .continue)
+            try await channel.writeAndFlush(HTTPResponsePart.head(head))
+        } catch {
+            throw BrokenRequest(cause: error)
+        }
+    }
+}
+
+/// Whether a body was read to its end.
+private final class BodyProgress: Sendable {
+    private let value = Atomic(false)
+
+    var isComplete: Bool {
+        get { value.load(ordering: .relaxed) }
+        set { value.store(newValue, ordering: .relaxed) }
+    }
+}

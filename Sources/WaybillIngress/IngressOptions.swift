@@ -1,0 +1,60 @@
+package import WaybillModel
+
+/// Where the device side listens and what it tells devices.
+package struct IngressOptions: Sendable {
+    package var host: String
+    package var port: Int
+    /// PEM files; plain HTTP without them.
+    package var tls: TLSFiles?
+    /// As devices reach the server, without `/v1`; without one the request's own host is told.
+    package var publicURL: String?
+    package var limits: Limits
+    /// How often a long poll looks for receipts that another node settled.
+    package var recheckInterval: Duration = .seconds(2)
+    /// How often the registry is brought up to date from the database.
+    package var refreshInterval: Duration = .seconds(2)
+
+    package struct TLSFiles: Sendable {
+        package var certificate: String
+        package var key: String
+
+        package init(certificate: String, key: String) {
+            self.certificate = certificate
+            self.key = key
+        }
+    }
+
+    package init(
+        host: String, port: Int, tls: TLSFiles? = nil, publicURL: String? = nil,
+        limits: Limits = Limits()
+    ) {
+        self.host = host
+        self.port = port
+        self.tls = tls
+        self.publicURL = publicURL
+        self.limits = limits
+    }
+
+    /// The URL that answers name, without a slash at the end.
+    ///
+    /// - Parameter authority: the request's `Host`, if it sent one.
+    func baseURL(authority: String?) -> String {
+        if let publicURL {
+            return publicURL.hasSuffix("/") ? String(publicURL.dropLast()) : publicURL
+        }
+        let scheme = tls == nil ? "http" : "https"
+        let own = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        return scheme + "://" + (authority.flatMap(Self.plain) ?? own)
+    }
+
+    /// A host and port of harmless characters; nil for anything else.
+    private static func plain(_ authority: String) -> String? {
+        let isPlain = authority.utf8.allSatisfy { byte in
+            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
+                || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+                || ".-:[]".utf8.contains(byte)
+        }
+        return isPlain && !authority.isEmpty ? authority : nil
+    }
+}

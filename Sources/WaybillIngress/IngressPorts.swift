@@ -1,0 +1,57 @@
+package import WaybillModel
+package import WaybillQueue
+package import WaybillStore
+package import WaybillUpload
+
+/// The devices, as the ingress needs them from the database.
+package protocol DeviceDirectory: Sendable {
+    func enroll(_ request: EnrollmentRequest) async throws(StoreError) -> Enrollment
+    func markSeen(_ device: DeviceID) async throws(StoreError)
+    /// Devices that changed since then; all of them for nil.
+    func registry(changedSince: Timestamp?) async throws(StoreError) -> [RegisteredDevice]
+    func device(tokenHash: Digest256) async throws(StoreError) -> RegisteredDevice?
+}
+
+/// Receipts and how far devices have got, as the ingress needs them from the database.
+package protocol ReceiptStore: Sendable {
+    func progress(_ device: DeviceID) async throws(StoreError) -> DeviceProgress
+    func receipts(
+        _ device: DeviceID, after: Int64, limit: Int, bytesMax: Int
+    ) async throws(StoreError) -> ReceiptBatch
+    func receipts(
+        of bundles: [BundleReference]
+    ) async throws(StoreError) -> [BundleReference: StoredReceipt]
+    func confirm(_ device: DeviceID, through: Int64) async throws(StoreError)
+    func receiptKeys() async throws(StoreError) -> [ReceiptKey]
+}
+
+extension Store: DeviceDirectory, ReceiptStore {}
+
+/// Settled bundles for the upload, from the receipts.
+package struct ReceiptHistory: SettledBundles {
+    private let store: any ReceiptStore
+
+    package init(store: any ReceiptStore) {
+        self.store = store
+    }
+
+    package func find(_ keys: [BundleKey]) async throws -> [BundleKey: BundleStanding] {
+        let references = keys.map {
+            BundleReference(deviceID: $0.deviceID, bundleID: $0.bundleID)
+        }
+        var found: [BundleKey: BundleStanding] = [:]
+        for (reference, receipt) in try await store.receipts(of: references) {
+            let key = BundleKey(deviceID: reference.deviceID, bundleID: reference.bundleID)
+            found[key] = BundleStanding(receipt)
+        }
+        return found
+    }
+}
+
+extension BundleStanding {
+    init(_ receipt: StoredReceipt) {
+        self.init(
+            state: receipt.state, bundleDigest: receipt.bundleDigest,
+            partByteCounts: receipt.partByteCounts, receipt: receipt.document)
+    }
+}

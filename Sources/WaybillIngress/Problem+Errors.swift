@@ -1,0 +1,70 @@
+internal import WaybillModel
+internal import WaybillQueue
+internal import WaybillSealing
+internal import WaybillStore
+internal import WaybillUpload
+
+extension Problem {
+    /// What a device is told of a failed upload.
+    init(_ error: UploadError) {
+        switch error {
+        case .tooLarge(let bytesMax):
+            self.init(.tooLarge, "A part has at most \(bytesMax) bytes.")
+        case .digestMismatch(let algorithm):
+            self.init(
+                .digestMismatch,
+                "The bytes received do not have the \(algorithm.rawValue) that was sent.")
+        case .refused(let refusal):
+            self = .archive(
+                code: refusal.code.rawValue,
+                detail: "Broken rule: \(refusal.rule) (byte \(refusal.offset)).")
+        case .conflict:
+            self.init(
+                .idempotencyConflict,
+                "Other bytes were received under this bundle id; seal them under a new one.")
+        case .diskFull:
+            self.init(.diskFull, "There is no room for the part.", retryAfter: 60)
+        case .io, .noThread:
+            self.init(.internalError, "The part could not be stored.", retryAfter: 10)
+        case .queue(let error):
+            self.init(error)
+        }
+    }
+
+    private init(_ error: QueueError) {
+        switch error {
+        case .diskFull:
+            self.init(.diskFull, "There is no room for the bundle.", retryAfter: 60)
+        case .overloaded:
+            self.init(.backlogFull, "The queue is taking as much as it can.", retryAfter: 1)
+        case .tooLarge:
+            self.init(.tooLarge, "The part does not fit the queue.")
+        case .unhealthy, .closed:
+            self.init(.shuttingDown, "The server takes no more bundles.", retryAfter: 5)
+        case .io, .corrupt, .locked, .wrongKey, .staleLease:
+            self.init(.internalError, "The bundle could not be stored.", retryAfter: 10)
+        }
+    }
+
+    /// What a device is told when the database did not do what was asked.
+    init(_ error: StoreError) {
+        switch error {
+        case .codeInvalid:
+            self.init(.codeInvalid, "The code is unknown, used or too old.")
+        case .notIssued(let last):
+            self.init(.notIssued, "The highest receipt number is \(last).")
+        case .notFound:
+            self.init(.notFound, "There is no such thing.")
+        case .alreadyExists:
+            self.init(.alreadyExists, "It exists already.")
+        case .invalid(let what):
+            self.init(.invalidRequest, "Invalid \(what).")
+        case .unavailable:
+            self.init(.databaseUnavailable, "The database does not answer.", retryAfter: 5)
+        case .postgres where error.isRetryable:
+            self.init(.databaseUnavailable, "The database does not answer.", retryAfter: 5)
+        case .postgres, .cannotOpenSealed, .cryptography:
+            self.init(.internalError, "The server failed.", retryAfter: 10)
+        }
+    }
+}

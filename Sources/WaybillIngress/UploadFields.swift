@@ -1,0 +1,71 @@
+internal import HTTPTypes
+internal import WaybillModel
+internal import WaybillUpload
+
+/// What the header of a one-part upload says, checked.
+struct UploadFields {
+    let bundleID: BundleID
+    /// Nil when the device named none.
+    let epoch: Int?
+    let digests: [ExpectedDigest]
+    /// `Content-Length`; nil for a chunked body.
+    let byteCount: Int?
+
+    /// - Throws: 400, 415 with what is wrong.
+    init(_ fields: HTTPFields) throws(Problem) {
+        try Self.checkMediaType(fields)
+        bundleID = try Self.bundleID(fields)
+        epoch = try Self.epoch(fields)
+        digests = try DigestField.expectations(in: fields)
+        byteCount = fields[.contentLength].flatMap { Int($0) }
+    }
+
+    private static func checkMediaType(_ fields: HTTPFields) throws(Problem) {
+        switch mediaType(fields) {
+        case "application/zip": break
+        case "application/json":
+            throw Problem(
+                .unsupportedMediaType,
+                "Bundles of several parts cannot be declared on this server yet; "
+                    + "send a bundle of one part as application/zip.")
+        default:
+            throw Problem(
+                .unsupportedMediaType, "A bundle of one part is sent as application/zip.")
+        }
+        if let coding = fields[.contentEncoding], coding.lowercased() != "identity" {
+            throw Problem(
+                .unsupportedMediaType, "A part is sent as it is, without Content-Encoding.")
+        }
+    }
+
+    private static func bundleID(_ fields: HTTPFields) throws(Problem) -> BundleID {
+        let values = fields[values: .idempotencyKey]
+        guard let value = values.first, !value.isEmpty else {
+            throw Problem(
+                .idempotencyKeyMissing, "Send the bundle's id as `Idempotency-Key: \"<uuid>\"`.")
+        }
+        var text = value[...]
+        if text.count >= 2, text.hasPrefix("\""), text.hasSuffix("\"") {
+            text = text.dropFirst().dropLast()
+        }
+        guard values.count == 1, let id = BundleID(text) else {
+            throw Problem(.invalidRequest, "Idempotency-Key is not one UUID.")
+        }
+        return id
+    }
+
+    private static func epoch(_ fields: HTTPFields) throws(Problem) -> Int? {
+        guard let text = fields[.waybillEpoch] else { return nil }
+        guard text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
+            let epoch = Int32(text), epoch > 0
+        else { throw Problem(.invalidRequest, "Waybill-Epoch is not a positive number.") }
+        return Int(epoch)
+    }
+
+    /// The type and subtype of `Content-Type` in lower case; nil without one.
+    static func mediaType(_ fields: HTTPFields) -> String? {
+        guard let value = fields[.contentType] else { return nil }
+        let type = value.prefix { $0 != ";" }
+        return type.split(separator: " ").joined().lowercased()
+    }
+}

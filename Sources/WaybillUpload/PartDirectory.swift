@@ -1,0 +1,97 @@
+internal import Synchronization
+internal import WaybillThreads
+
+#if canImport(Glibc)
+    internal import Glibc
+#else
+    internal import Darwin
+#endif
+
+/// The directory in which parts lie as files until their bundle is settled.
+///
+/// Files are written, synced and read on a few dedicated threads, a file always on the same one.
+package final class PartDirectory: Sendable {
+    package let path: String
+    private let descriptor: Int32
+    private let threads: [ThreadExecutor]
+    private let filesMade = Atomic(0)
+
+    /// Opens the directory (made, mode 0700, if it is missing) and removes what a crash left behind.
+    ///
+    /// - Parameter live: names of the files that unsettled bundles need; all others are removed.
+    /// - Throws: ``UploadError/io(errno:operation:)``, ``UploadError/diskFull``,
+    ///   ``UploadError/noThread(errno:)``.
+    package init(
+        path: String, keeping live: Set<String>, threadCount: Int = 2
+    ) throws(UploadError) {
+        if mkdir(path, 0o700) != 0, errno != EEXIST {
+            throw UploadError(errno: errno, operation: "mkdir")
+        }
+        var threads: [ThreadExecutor] = []
+        do {
+            for index in 0..<max(1, threadCount) {
+                threads.append(try ThreadExecutor(name: "parts-\(index)"))
+            }
+        } catch {
+            switch error {
+            case .cannotStart(let number): throw .noThread(errno: number)
+            }
+        }
+        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw UploadError(errno: errno, operation: "open") }
+        self.path = path
+        self.descriptor = descriptor
+        self.threads = threads
+        try sweep(keeping: live)
+    }
+
+    deinit {
+        close(descriptor)
+        for thread in threads { thread.stop() }
+    }
+
+    /// Removes the files of a refused or known part. One that stays is swept at the next start.
+    package func remove(_ name: String) {
+        unlink(path + "/" + name)
+    }
+
+    /// A new, empty file with a random name.
+    func makeFile(wantsSHA512: Bool) async throws(UploadError) -> PartFileWriter {
+        let turn = filesMade.add(1, ordering: .relaxed).oldValue
+        var generator = SystemRandomNumberGenerator()
+        let words = [generator.next(), generator.next()]
+        let name =
+            words.map { String($0 | 1 << 63, radix: 16) }.joined() + Self.nameSuffix
+        let file = PartFileWriter(
+            directory: self, name: name, thread: threads[turn % threads.count],
+            wantsSHA512: wantsSHA512)
+        try await file.create()
+        return file
+    }
+
+    /// Makes the directory's entries durable. Blocks.
+    func sync() throws(UploadError) {
+        guard fsync(descriptor) == 0 else { throw UploadError(errno: errno, operation: "fsync") }
+    }
+
+    private static let nameSuffix = ".part"
+
+    private func sweep(keeping live: Set<String>) throws(UploadError) {
+        guard let stream = opendir(path) else {
+            throw UploadError(errno: errno, operation: "opendir")
+        }
+        defer { closedir(stream) }
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { field in
+                field.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            guard name.hasSuffix(Self.nameSuffix), !live.contains(name) else { continue }
+            remove(name)
+        }
+    }
+}
+
+extension UploadError {
+    static var noSpace: Int32 { ENOSPC }
+    static var quota: Int32 { EDQUOT }
+}

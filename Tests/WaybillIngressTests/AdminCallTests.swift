@@ -1,0 +1,190 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import HummingbirdTesting
+import NIOCore
+import Synchronization
+import Testing
+import WaybillAdmin
+import WaybillListener
+import WaybillModel
+import WaybillPostgres
+import WaybillQueue
+import WaybillStore
+
+/// Everything behind the operator's side, in memory.
+private final class MemoryOperations: ListenerControl, TenantStore, OperationStore {
+    private struct State {
+        var target = 4
+        var isAway = false
+        var isHealthy = true
+        var events: [String] = []
+    }
+
+    private let state = Mutex(State())
+
+    var events: [String] { state.withLock { $0.events } }
+
+    func set(isAway: Bool = false, isHealthy: Bool = true) {
+        state.withLock { state in
+            state.isAway = isAway
+            state.isHealthy = isHealthy
+        }
+    }
+
+    var status: ListenerStatus {
+        ListenerStatus(
+            target: state.withLock { $0.target }, running: 0, busy: 0, min: 0, max: 256,
+            autoscale: false)
+    }
+
+    func setTarget(_ target: Int) throws(ListenerError) {
+        guard (0...256).contains(target) else {
+            throw .outOfRange(target: target, min: 0, max: 256)
+        }
+        state.withLock { $0.target = target }
+    }
+
+    var queueStatus: DiskQueueStatus {
+        DiskQueueStatus(
+            depth: 2, leased: 1, oldestReceivedAt: .now, bytes: 3, segments: 1,
+            isHealthy: state.withLock { $0.isHealthy })
+    }
+
+    private func reach() throws(StoreError) {
+        guard !state.withLock({ $0.isAway }) else { throw .unavailable(.unavailable("away")) }
+    }
+
+    func createTenant(_ slug: TenantSlug) async throws(StoreError) -> TenantSummary {
+        throw .alreadyExists
+    }
+
+    func tenants() async throws(StoreError) -> [TenantSummary] {
+        try reach()
+        return []
+    }
+
+    func invite(tenant: TenantSlug, count: Int) async throws(StoreError) -> [Invitation] {
+        (0..<count).map { Invitation(code: "code-\($0)", expiresAt: .now) }
+    }
+
+    func devices(tenant: TenantSlug) async throws(StoreError) -> [DeviceSummary] { [] }
+
+    func revoke(_ device: DeviceID) async throws(StoreError) -> Bool { device.low != 0 }
+
+    func record(_ event: AuditEvent, node: String) async throws(StoreError) {
+        state.withLock { $0.events.append(event.kind) }
+    }
+
+    func deadLetterCount() async throws(StoreError) -> Int { 5 }
+
+    func ping() async throws(StoreError) { try reach() }
+}
+
+private struct QueueOfOperations: QueueOverview {
+    let operations: MemoryOperations
+    var status: DiskQueueStatus { operations.queueStatus }
+}
+
+@Suite struct AdminCallTests {
+    private func run(
+        _ operations: MemoryOperations,
+        _ test: @Sendable (any TestClientProtocol) async throws -> Void
+    ) async throws {
+        let parts = AdminParts(
+            listeners: operations, queue: QueueOfOperations(operations: operations),
+            tenants: operations, operations: operations, node: "node-1", version: "0",
+            startedAt: .now, renderMetrics: { "metric 1\n" }, isMigrated: { true },
+            onRevoke: { _ in })
+        try await Application(
+            router: AdminService.router(token: OperatorToken("0perator"), parts: parts)
+        ).test(.router, test)
+    }
+
+    private var authorization: HTTPFields { [.authorization: "Bearer 0perator"] }
+
+    @Test func letsNobodyInWithoutTheToken() async throws {
+        try await run(MemoryOperations()) { client in
+            for fields: HTTPFields in [
+                [:], [.authorization: "Bearer 0perato"], [.authorization: "Bearer 0perator "],
+            ] {
+                let answer = try await client.execute(
+                    uri: "/admin/v1/status", method: .get, headers: fields)
+                #expect(try answer.code() == "unauthorized")
+            }
+            let status = try await client.execute(
+                uri: "/admin/v1/status", method: .get, headers: authorization)
+            #expect(try status.json()["queue"]?["dead_letters"]?.integer == 5)
+            let metrics = try await client.execute(uri: "/metrics", method: .get)
+            #expect(metrics.text == "metric 1\n")
+        }
+    }
+
+    @Test func setsListenersWithinTheirLimits() async throws {
+        let operations = MemoryOperations()
+        try await run(operations) { client in
+            for (target, status) in [(0, 200), (256, 200), (257, 400), (-1, 400)] {
+                let answer = try await client.execute(
+                    uri: "/admin/v1/listeners", method: .put, headers: authorization,
+                    body: ByteBuffer(string: #"{"target":\#(target)}"#))
+                #expect(answer.status.code == status)
+            }
+            #expect(operations.status.target == 256)
+            #expect(operations.events == ["listeners.set", "listeners.set"])
+            let seen = try await client.execute(
+                uri: "/admin/v1/listeners", method: .get, headers: authorization)
+            var fields = authorization
+            fields[.ifMatch] = try #require(seen.headers[.eTag])
+            for (target, status) in [(7, 200), (8, 412)] {
+                let answer = try await client.execute(
+                    uri: "/admin/v1/listeners", method: .put, headers: fields,
+                    body: ByteBuffer(string: #"{"target":\#(target)}"#))
+                #expect(answer.status.code == status)
+            }
+        }
+    }
+
+    @Test func isReadyWithoutADatabaseAndNotWithABrokenLog() async throws {
+        let operations = MemoryOperations()
+        try await run(operations) { client in
+            operations.set(isAway: true)
+            let away = try await client.execute(uri: "/readyz", method: .get)
+            #expect(away.status == .ok)
+            #expect(away.text.contains("database"))
+            let tenants = try await client.execute(
+                uri: "/admin/v1/tenants", method: .get, headers: authorization)
+            #expect(try tenants.code() == "database_unavailable")
+            operations.set(isHealthy: false)
+            let broken = try await client.execute(uri: "/readyz", method: .get)
+            #expect(broken.status == .serviceUnavailable)
+        }
+    }
+
+    @Test func answersErrorsWithProblems() async throws {
+        try await run(MemoryOperations()) { client in
+            func code(
+                _ method: HTTPRequest.Method, _ path: String, _ body: String = ""
+            ) async throws -> String? {
+                try await client.execute(
+                    uri: "/admin/v1/" + path, method: method, headers: authorization,
+                    body: ByteBuffer(string: body)
+                ).code()
+            }
+            let known = DeviceID(high: 1, low: 1)
+            let unknown = DeviceID(high: 1, low: 0)
+            let codes = [
+                try await code(.get, "nothing"), try await code(.delete, "tenants"),
+                try await code(.post, "tenants", #"{"name":"acme"}"#),
+                try await code(.post, "tenants", #"{"name":"-"}"#),
+                try await code(.post, "devices/\(unknown)/revoke"),
+                try await code(.post, "devices/\(known)/revoke"),
+                try await code(.post, "invitations", #"{"tenant":"acme","count":0}"#),
+            ]
+            #expect(
+                codes == [
+                    "not_found", "method_not_allowed", "already_exists", "invalid_request",
+                    "not_found", nil, "invalid_request",
+                ])
+        }
+    }
+}

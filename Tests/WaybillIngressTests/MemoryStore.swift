@@ -1,0 +1,196 @@
+import Synchronization
+import WaybillIngress
+import WaybillModel
+import WaybillPostgres
+import WaybillQueue
+
+@testable import WaybillStore
+
+/// Devices and receipts in memory, and a switch that takes the database away.
+final class MemoryStore: DeviceDirectory, ReceiptStore {
+    private struct State {
+        var isAway = false
+        var devices: [RegisteredDevice] = []
+        var codes: Set<String> = []
+        var seen: [DeviceID] = []
+        var lookUps = 0
+        var receipts: [DeviceID: [StoredReceipt]] = [:]
+        var references: [BundleReference: StoredReceipt] = [:]
+        var confirmed: [DeviceID: Int64] = [:]
+    }
+
+    private let state = Mutex(State())
+
+    var seen: [DeviceID] { state.withLock { $0.seen } }
+    var lookUps: Int { state.withLock { $0.lookUps } }
+    var confirmed: [Int64] { state.withLock { Array($0.confirmed.values) } }
+
+    func setAway(_ isAway: Bool) {
+        state.withLock { $0.isAway = isAway }
+    }
+
+    func addCode(_ code: String) {
+        state.withLock { _ = $0.codes.insert(code) }
+    }
+
+    func addDevice(token: String, isRevoked: Bool = false) throws -> RegisteredDevice {
+        guard let slug = TenantSlug("acme") else { throw StoreError.notFound }
+        let device = RegisteredDevice(
+            tokenHash: .of(token.utf8), deviceID: .random(), tenant: 1, tenantSlug: slug,
+            name: "tablet", epoch: 1, isRevoked: isRevoked, isSeen: false)
+        state.withLock { $0.devices.append(device) }
+        return device
+    }
+
+    func addReceipt(_ document: String, of device: DeviceID, bundle: BundleID, parts: [Digest256]) {
+        state.withLock { state in
+            let receipt = StoredReceipt(
+                document: document, sequence: Int64(state.receipts[device]?.count ?? 0) + 1,
+                bundleDigest: .ofBundle(parts: parts), state: .settled,
+                partByteCounts: parts.map { _ in 10 })
+            state.receipts[device, default: []].append(receipt)
+            state.references[BundleReference(deviceID: device, bundleID: bundle)] = receipt
+        }
+    }
+
+    private func reach<Value>(
+        _ body: (inout State) throws(StoreError) -> sending Value
+    ) throws(StoreError) -> sending Value {
+        try state.withLock { state throws(StoreError) -> sending Value in
+            guard !state.isAway else {
+                throw .unavailable(PostgresError.unavailable("away"))
+            }
+            return try body(&state)
+        }
+    }
+
+    func enroll(_ request: EnrollmentRequest) async throws(StoreError) -> Enrollment {
+        try reach { state throws(StoreError) in
+            guard state.codes.remove(request.code) != nil, let slug = TenantSlug("acme") else {
+                throw .codeInvalid
+            }
+            let token = "token-of-\(request.code)"
+            let device = RegisteredDevice(
+                tokenHash: .of(token.utf8), deviceID: .random(), tenant: 1, tenantSlug: slug,
+                name: request.name, epoch: 1, isRevoked: false, isSeen: false)
+            state.devices.append(device)
+            return Enrollment(
+                device: device, token: token, secret: [UInt8](repeating: 1, count: 32))
+        }
+    }
+
+    func markSeen(_ device: DeviceID) async throws(StoreError) {
+        try reach { $0.seen.append(device) }
+    }
+
+    func registry(changedSince: Timestamp?) async throws(StoreError) -> [RegisteredDevice] {
+        try reach { $0.devices }
+    }
+
+    func device(tokenHash: Digest256) async throws(StoreError) -> RegisteredDevice? {
+        try reach { state in
+            state.lookUps += 1
+            return state.devices.first { $0.tokenHash == tokenHash }
+        }
+    }
+
+    func progress(_ device: DeviceID) async throws(StoreError) -> DeviceProgress {
+        try reach { state in
+            let last = Int64(state.receipts[device]?.count ?? 0)
+            return DeviceProgress(
+                last: last, confirmed: 0, safeThrough: last, deviceSequence: 17, gaps: [3...5])
+        }
+    }
+
+    func receipts(
+        _ device: DeviceID, after: Int64, limit: Int, bytesMax: Int
+    ) async throws(StoreError) -> ReceiptBatch {
+        try reach { state in
+            let all = state.receipts[device] ?? []
+            let wanted = all.filter { $0.sequence > after }.prefix(limit)
+            return ReceiptBatch(
+                documents: wanted.map(\.document), last: Int64(all.count),
+                safeThrough: Int64(all.count))
+        }
+    }
+
+    func receipts(
+        of bundles: [BundleReference]
+    ) async throws(StoreError) -> [BundleReference: StoredReceipt] {
+        try reach { state in state.references.filter { bundles.contains($0.key) } }
+    }
+
+    func confirm(_ device: DeviceID, through: Int64) async throws(StoreError) {
+        try reach { state throws(StoreError) in
+            let last = Int64(state.receipts[device]?.count ?? 0)
+            guard through <= last else { throw .notIssued(last: last) }
+            state.confirmed[device] = max(state.confirmed[device] ?? 0, through)
+        }
+    }
+
+    func receiptKeys() async throws(StoreError) -> [ReceiptKey] {
+        try reach { _ in
+            [
+                ReceiptKey(
+                    keyID: "k1", publicKey: "AAAA", notBefore: Timestamp(microseconds: 0),
+                    notAfter: nil)
+            ]
+        }
+    }
+}
+
+/// A queue in memory.
+final class MemoryQueue: BundleQueue {
+    private struct State {
+        var entries: [BundleKey: BundleEntry] = [:]
+        var messages: [BundleMessage] = []
+        var failure: QueueError?
+    }
+
+    private let state = Mutex(State())
+
+    var messages: [BundleMessage] { state.withLock { $0.messages } }
+
+    func fail(with error: QueueError?) {
+        state.withLock { $0.failure = error }
+    }
+
+    /// Lets all bundles be settled, as far as the queue knows.
+    func settleAll() {
+        state.withLock { state in
+            state.entries = state.entries.mapValues { entry in
+                BundleEntry(
+                    state: .settled, bundleDigest: entry.bundleDigest,
+                    partByteCounts: entry.partByteCounts, receivedAt: entry.receivedAt)
+            }
+        }
+    }
+
+    func enqueue(_ message: BundleMessage) async throws(QueueError) -> EnqueueResult {
+        let (failure, result) = state.withLock { state -> (QueueError?, EnqueueResult) in
+            if let failure = state.failure { return (failure, .enqueued) }
+            if let entry = state.entries[message.key] { return (nil, .existing(entry)) }
+            state.messages.append(message)
+            state.entries[message.key] = BundleEntry(
+                state: .queued, bundleDigest: message.bundleDigest,
+                partByteCounts: message.parts.map(\.byteCount), receivedAt: message.receivedAt)
+            return (nil, .enqueued)
+        }
+        if let failure { throw failure }
+        return result
+    }
+
+    func find(_ key: BundleKey) -> BundleEntry? { state.withLock { $0.entries[key] } }
+
+    func lease(_ request: LeaseRequest) throws(QueueError) -> Lease? { nil }
+
+    func settle(
+        _ lease: Lease, _ results: [Settlement], whenDurable: @escaping @Sendable () -> Void
+    ) throws(QueueError) {
+        throw .staleLease
+    }
+
+    func extend(_ lease: Lease, by duration: Duration) throws(QueueError) -> Lease {
+        throw .staleLease
+    }
+}

@@ -1,0 +1,148 @@
+import Foundation
+import Synchronization
+import WaybillModel
+import WaybillQueue
+import WaybillSealing
+import WaybillUpload
+
+/// A queue in memory: what was enqueued, and what it is told to fail with.
+final class MemoryQueue: BundleQueue {
+    private struct State {
+        var entries: [BundleKey: BundleEntry] = [:]
+        var messages: [BundleMessage] = []
+        var failure: QueueError?
+    }
+
+    private let state = Mutex(State())
+
+    var messages: [BundleMessage] { state.withLock { $0.messages } }
+
+    func fail(with error: QueueError?) {
+        state.withLock { $0.failure = error }
+    }
+
+    func note(_ key: BundleKey, _ entry: BundleEntry) {
+        state.withLock { $0.entries[key] = entry }
+    }
+
+    func enqueue(_ message: BundleMessage) async throws(QueueError) -> EnqueueResult {
+        let (failure, result) = state.withLock { state -> (QueueError?, EnqueueResult) in
+            if let failure = state.failure { return (failure, .enqueued) }
+            if let entry = state.entries[message.key] { return (nil, .existing(entry)) }
+            state.messages.append(message)
+            state.entries[message.key] = BundleEntry(
+                state: .queued, bundleDigest: message.bundleDigest,
+                partByteCounts: message.parts.map(\.byteCount), receivedAt: message.receivedAt)
+            return (nil, .enqueued)
+        }
+        if let failure { throw failure }
+        return result
+    }
+
+    func find(_ key: BundleKey) -> BundleEntry? { state.withLock { $0.entries[key] } }
+
+    func lease(_ request: LeaseRequest) throws(QueueError) -> Lease? { nil }
+
+    func settle(
+        _ lease: Lease, _ results: [Settlement], whenDurable: @escaping @Sendable () -> Void
+    ) throws(QueueError) {
+        throw .staleLease
+    }
+
+    func extend(_ lease: Lease, by duration: Duration) throws(QueueError) -> Lease {
+        throw .staleLease
+    }
+}
+
+/// Settled bundles from a dictionary; counts questions, and can be frozen.
+final class MemoryHistory: SettledBundles {
+    private struct State {
+        var known: [BundleKey: BundleStanding] = [:]
+        var questions: [Int] = []
+        var isFrozen = false
+        var frozen: [CheckedContinuation<Void, Never>] = []
+        var fails = false
+    }
+
+    struct Away: Error {}
+
+    private let state = Mutex(State())
+
+    /// How many keys each question had.
+    var questions: [Int] { state.withLock { $0.questions } }
+
+    func note(_ key: BundleKey, _ standing: BundleStanding) {
+        state.withLock { $0.known[key] = standing }
+    }
+
+    func fail() {
+        state.withLock { $0.fails = true }
+    }
+
+    func freeze() {
+        state.withLock { $0.isFrozen = true }
+    }
+
+    func thaw() {
+        let frozen = state.withLock { state in
+            state.isFrozen = false
+            defer { state.frozen = [] }
+            return state.frozen
+        }
+        for continuation in frozen { continuation.resume() }
+    }
+
+    func find(_ keys: [BundleKey]) async throws -> [BundleKey: BundleStanding] {
+        await withCheckedContinuation { continuation in
+            let isFrozen = state.withLock { state in
+                state.questions.append(keys.count)
+                if state.isFrozen { state.frozen.append(continuation) }
+                return state.isFrozen
+            }
+            if !isFrozen { continuation.resume() }
+        }
+        return try state.withLock { state in
+            if state.fails { throw Away() }
+            return state.known.filter { keys.contains($0.key) }
+        }
+    }
+}
+
+/// A directory of its own, gone at the end.
+final class ScratchDirectory: Sendable {
+    let path: String
+
+    init() throws {
+        let url = FileManager.default.temporaryDirectory.appending(
+            path: "waybill-upload-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+        path = url.path
+    }
+
+    deinit {
+        // What is left in the temporary folder harms nobody.
+        try? FileManager.default.removeItem(atPath: path)
+    }
+
+    func names() throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: path)
+    }
+}
+
+/// A well-formed part of exactly `byteCount` bytes.
+func part(ofByteCount byteCount: Int) throws -> [UInt8] {
+    let password = [UInt8](repeating: 97, count: 43)
+    let salt = [UInt8](repeating: 7, count: 16)
+    let overhead = try PartSealer.seal([], password: password, method: .stored, salt: salt).count
+    let entry = [UInt8](repeating: 120, count: byteCount - overhead)
+    return try PartSealer.seal(entry, password: password, method: .stored, salt: salt)
+}
+
+func incoming(_ bundleID: BundleID = .random(), device: DeviceID = .random()) throws
+    -> IncomingBundle
+{
+    guard let slug = TenantSlug("acme") else { throw MemoryHistory.Away() }
+    return IncomingBundle(
+        tenant: TenantID(1), tenantSlug: slug, deviceID: device, bundleID: bundleID, epoch: nil,
+        startedAt: .now, source: "127.0.0.1")
+}
