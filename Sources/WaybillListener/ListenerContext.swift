@@ -1,0 +1,39 @@
+package import WaybillQueue
+package import WaybillStore
+
+/// What every listener of a pool works with.
+package struct ListenerContext: Sendable {
+    let options: ListenerOptions
+    let queue: any ListenerQueue
+    let rootKey: RootKey
+    let partsDirectory: String
+    let reaper: PartReaper
+    let deadLetters: DeadLetterFiles
+    let metrics: ListenerMetrics
+    /// Makes a listener's own way into the database; called on the listener's thread. Nil while
+    /// the database has not been reached yet.
+    let makeSettler: @Sendable () -> Settler?
+
+    package init(
+        options: ListenerOptions, queue: any ListenerQueue, rootKey: RootKey,
+        partsDirectory: String, reaper: PartReaper, deadLetters: DeadLetterFiles,
+        makeSettler: @escaping @Sendable () -> Settler?
+    ) {
+        self.options = options
+        self.queue = queue
+        self.rootKey = rootKey
+        self.partsDirectory = partsDirectory
+        self.reaper = reaper
+        self.deadLetters = deadLetters
+        self.makeSettler = makeSettler
+        metrics = ListenerMetrics()
+    }
+}
+
+/// The queue as listeners see it: a port, and a way to wake those that wait in it.
+package protocol ListenerQueue: BundleQueue {
+    /// Makes every waiting `lease` look at its `isCancelled`.
+    func wake()
+}
+
+extension DiskQueue: ListenerQueue {}

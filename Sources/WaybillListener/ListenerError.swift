@@ -1,0 +1,37 @@
+/// What can go wrong with a pool of listeners.
+package enum ListenerError: Error, CustomStringConvertible {
+    /// The number of listeners lies outside what is configured.
+    case outOfRange(target: Int, min: Int, max: Int)
+    /// A dead letter's bytes could not be written.
+    case deadLetterUnwritable(errno: Int32)
+    /// A part's file could not be read.
+    case partUnreadable(errno: Int32)
+
+    package var description: String {
+        switch self {
+        case .outOfRange(let target, let min, let max):
+            "\(target) listeners: the number must lie between \(min) and \(max)"
+        case .deadLetterUnwritable(let number):
+            "a dead letter could not be written (errno \(number))"
+        case .partUnreadable(let number):
+            "a part's file could not be read (errno \(number))"
+        }
+    }
+
+    package var isRetryable: Bool {
+        switch self {
+        case .outOfRange: false
+        case .deadLetterUnwritable, .partUnreadable: true
+        }
+    }
+
+    package var isFatal: Bool { false }
+
+    package var shortDescription: String {
+        switch self {
+        case .outOfRange: "out_of_range"
+        case .deadLetterUnwritable: "dead_letter_unwritable"
+        case .partUnreadable: "part_unreadable"
+        }
+    }
+}

@@ -1,0 +1,25 @@
+package import WaybillModel
+
+/// How a pool of listeners takes and settles bundles.
+package struct ListenerOptions: Sendable {
+    /// Listeners at start.
+    package var target = 2
+    /// No target below this is taken.
+    package var min = 0
+    /// No target above this is taken.
+    package var max = 256
+    /// Bundles a batch holds at most.
+    package var batchBundlesMax = 256
+    /// Zipped bytes a batch holds at most; a larger bundle is a batch of its own.
+    package var batchBytesMax = 8 << 20
+    /// Inflated bytes a batch keeps in memory; a bundle beyond that is streamed.
+    package var batchInflatedBytesMax = 32 << 20
+    /// How long a listener may keep a batch without a sign of life.
+    package var leaseDuration: Duration = .seconds(300)
+    /// Tries that a bundle's own errors may use up before it is quarantined.
+    package var attemptsMax = 5
+    /// What parts may hold.
+    package var limits = Limits()
+
+    package init() {}
+}

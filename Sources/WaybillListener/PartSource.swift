@@ -1,0 +1,86 @@
+internal import WaybillQueue
+internal import WaybillSealing
+
+#if canImport(Glibc)
+    internal import Glibc
+#else
+    internal import Darwin
+#endif
+
+/// A part's bytes, wherever they lie.
+enum PartSource: ArchiveSource, Sendable {
+    case memory(MemorySource)
+    case file(PartFile)
+
+    /// - Throws: ``ListenerError/partUnreadable(errno:)``.
+    init(_ part: PartContent, directory: String) throws(ListenerError) {
+        switch part.location {
+        case .inline(let bytes): self = .memory(MemorySource(bytes[...]))
+        case .file(let name): self = .file(try PartFile(path: directory + "/" + name))
+        }
+    }
+
+    var byteCount: Int {
+        switch self {
+        case .memory(let source): source.byteCount
+        case .file(let source): source.byteCount
+        }
+    }
+
+    func read(at offset: Int, count: Int) throws -> [UInt8] {
+        switch self {
+        case .memory(let source): source.read(at: offset, count: count)
+        case .file(let source): try source.read(at: offset, count: count)
+        }
+    }
+}
+
+/// A part's file, open for reading until the last reference is gone.
+final class PartFile: Sendable {
+    private let descriptor: Int32
+    let byteCount: Int
+
+    init(path: String) throws(ListenerError) {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw .partUnreadable(errno: errno) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else {
+            let number = errno
+            close(descriptor)
+            throw .partUnreadable(errno: number)
+        }
+        self.descriptor = descriptor
+        byteCount = Int(status.st_size)
+    }
+
+    deinit {
+        close(descriptor)
+    }
+
+    /// Unlinks files of settled bundles. One that stays behind is swept at the next start.
+    static func remove(_ names: [String], directory: String) {
+        for name in names { unlink(directory + "/" + name) }
+    }
+
+    /// Up to `count` bytes from `offset` on; fewer only at the end of the file.
+    func read(at offset: Int, count: Int) throws(ListenerError) -> [UInt8] {
+        var number: Int32 = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: max(0, count)) { buffer, filled in
+            while filled < count {
+                let rest = UnsafeMutableRawBufferPointer(
+                    rebasing: UnsafeMutableRawBufferPointer(buffer)[filled..<count])
+                let got = pread(descriptor, rest.baseAddress, rest.count, off_t(offset + filled))
+                if got > 0 {
+                    filled += got
+                } else if got == 0 {
+                    return
+                } else if errno != EINTR {
+                    number = errno
+                    return
+                }
+            }
+        }
+        guard number == 0 else { throw .partUnreadable(errno: number) }
+        return bytes
+    }
+}
