@@ -2,13 +2,14 @@
 
 import PackageDescription
 
-let strict: [SwiftSetting] = [
-    .swiftLanguageMode(.v6),
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-]
+let strict: [SwiftSetting] =
+    [
+        .swiftLanguageMode(.v6),
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    ] + (Context.environment["WAYBILL_STRICT"] == "1" ? [.treatAllWarnings(as: .error)] : [])
 
 /// Modules that handle raw memory say so at each use.
 let memorySafe: [SwiftSetting] = strict + [.strictMemorySafety()]
@@ -26,10 +27,17 @@ let hummingbirdTLS = Target.Dependency.product(name: "HummingbirdTLS", package: 
 let lifecycle = Target.Dependency.product(
     name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let hummingbirdTesting = Target.Dependency.product(
+    name: "HummingbirdTesting", package: "hummingbird")
+let unixSignals = Target.Dependency.product(
+    name: "UnixSignals", package: "swift-service-lifecycle")
 let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let argumentParser = Target.Dependency.product(
     name: "ArgumentParser", package: "swift-argument-parser")
-let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
 
 let package = Package(
     name: "waybill",
@@ -46,7 +54,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
@@ -76,17 +85,17 @@ let package = Package(
             swiftSettings: memorySafe),
         .target(
             name: "WaybillPostgres",
-            dependencies: ["WaybillThreads", "CLibpq", logging, metrics, subprocess],
+            dependencies: ["WaybillThreads", "CLibpq", logging, metrics, subprocess, system],
             swiftSettings: memorySafe),
         .target(
             name: "SegmentedLog",
-            dependencies: ["WaybillThreads", system, crypto, logging, metrics],
+            dependencies: ["WaybillThreads", crypto, logging, metrics],
             swiftSettings: memorySafe),
 
         // Level 3
         .target(
             name: "Migrations", path: "Migrations", exclude: [], sources: ["Migrations.swift"],
-            resources: [], swiftSettings: strict),
+            resources: [.embedInCode("0001_create_schema.sql")], swiftSettings: strict),
         .target(
             name: "WaybillQueue",
             dependencies: ["WaybillModel", "WaybillThreads", "SegmentedLog", logging, metrics],
@@ -98,7 +107,7 @@ let package = Package(
             ],
             swiftSettings: strict),
         .target(
-            name: "WaybillClient", dependencies: ["WaybillModel", httpClient, httpTypes, nioCore],
+            name: "WaybillClient", dependencies: ["WaybillModel", httpClient, nioCore, nioHTTP1],
             swiftSettings: strict),
 
         // Level 4
@@ -114,8 +123,9 @@ let package = Package(
         .target(
             name: "WaybillIngress",
             dependencies: [
-                "WaybillModel", "WaybillUpload", "WaybillQueue", "WaybillStore", hummingbird,
-                hummingbirdTLS, httpTypes, nioCore, logging, metrics, crypto, lifecycle,
+                "WaybillModel", "WaybillThreads", "WaybillUpload", "WaybillQueue", "WaybillStore",
+                hummingbird, hummingbirdCore, hummingbirdTLS, httpTypes, nioHTTPTypes, nioSSL,
+                nioCore, logging, metrics, crypto, lifecycle,
             ],
             swiftSettings: strict),
         .target(
@@ -141,22 +151,91 @@ let package = Package(
             dependencies: [
                 "WaybillModel", "WaybillThreads", "WaybillObservability", "WaybillPostgres",
                 "SegmentedLog", "WaybillQueue", "WaybillStore", "WaybillUpload", "WaybillIngress",
-                "WaybillListener", "WaybillAdmin", argumentParser, configuration, lifecycle,
-                logging,
+                "WaybillListener", "WaybillAdmin", argumentParser, lifecycle,
+                unixSignals, logging,
                 metrics, crypto, system,
             ],
             swiftSettings: strict),
         .target(
             name: "WaybillCommands",
             dependencies: [
-                "WaybillModel", "WaybillSealing", "WaybillOpening", "WaybillClient", argumentParser,
-                subprocess, system, crypto,
+                "CZlib", "WaybillModel", "WaybillSealing", "WaybillOpening", "WaybillClient",
+                argumentParser, subprocess, system, crypto,
             ],
+            resources: [.embedInCode("Resources/flights-week.csv.gz")],
             swiftSettings: strict),
 
         // Level 8
         .executableTarget(
             name: "waybill", dependencies: ["WaybillServer", "WaybillCommands", argumentParser],
+            swiftSettings: strict),
+
+        // Tests
+        .target(
+            name: "PostgresTesting", dependencies: ["WaybillPostgres", "Migrations"],
+            path: "Tests/PostgresTesting", swiftSettings: strict),
+        .testTarget(name: "LayeringTests", swiftSettings: strict),
+        .testTarget(
+            name: "WaybillModelTests", dependencies: ["WaybillModel", crypto],
+            swiftSettings: strict),
+        .testTarget(
+            name: "WaybillThreadsTests", dependencies: ["WaybillThreads"], swiftSettings: strict),
+        .testTarget(
+            name: "WaybillSealingTests", dependencies: ["WaybillSealing"], swiftSettings: strict),
+        .testTarget(
+            name: "WaybillObservabilityTests",
+            dependencies: ["WaybillObservability", logging, metrics], swiftSettings: strict),
+        .testTarget(
+            name: "WaybillOpeningTests", dependencies: ["WaybillOpening", "WaybillSealing"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "WaybillPostgresTests",
+            dependencies: ["WaybillPostgres", "PostgresTesting", "WaybillThreads"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SegmentedLogTests", dependencies: ["SegmentedLog", "WaybillThreads", logging],
+            swiftSettings: strict),
+        .testTarget(
+            name: "WaybillQueueTests",
+            dependencies: [
+                "WaybillQueue", "WaybillModel", "WaybillThreads", "SegmentedLog", logging,
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "WaybillStoreTests",
+            dependencies: [
+                "WaybillStore", "WaybillModel", "WaybillPostgres", "PostgresTesting", crypto,
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "WaybillUploadTests",
+            dependencies: [
+                "WaybillUpload", "WaybillModel", "WaybillQueue", "WaybillSealing", "WaybillThreads",
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "WaybillIngressTests",
+            dependencies: [
+                "WaybillIngress", "WaybillAdmin", "WaybillUpload", "WaybillModel", "WaybillQueue",
+                "WaybillStore", "WaybillPostgres", "WaybillSealing", hummingbird,
+                hummingbirdTesting, httpTypes, nioCore, lifecycle,
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "WaybillListenerTests",
+            dependencies: [
+                "WaybillListener", "WaybillModel", "WaybillPostgres", "WaybillQueue",
+                "WaybillSealing", "WaybillStore", "WaybillThreads", "PostgresTesting",
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "WaybillServerTests", dependencies: ["WaybillServer"], swiftSettings: strict),
+        .testTarget(
+            name: "WaybillCommandsTests",
+            dependencies: [
+                "WaybillCommands", "WaybillModel", "WaybillSealing", "WaybillClient", crypto,
+                argumentParser,
+            ],
             swiftSettings: strict),
     ]
 )

@@ -1,0 +1,227 @@
+internal import Foundation
+internal import Logging
+internal import Metrics
+internal import ServiceLifecycle
+internal import UnixSignals
+internal import WaybillAdmin
+internal import WaybillIngress
+internal import WaybillListener
+internal import WaybillModel
+internal import WaybillObservability
+internal import WaybillPostgres
+internal import WaybillQueue
+internal import WaybillStore
+internal import WaybillThreads
+internal import WaybillUpload
+
+/// The server put together: builds every part from the configuration and runs them as one group.
+struct Daemon {
+    static let version = "0.1.0"
+    /// What this server is called where several work on one database.
+    private static let node = ProcessInfo.processInfo.hostName
+
+    private let configuration: ServerConfiguration
+    private let directory: DataDirectory
+    private let logger = Logger(label: "waybill.server")
+    private let startedAt = Timestamp.now
+
+    init(_ configuration: ServerConfiguration) throws(ConfigurationFault) {
+        self.configuration = configuration
+        directory = try DataDirectory(configuration.dataDirectory)
+    }
+
+    /// Serves until a signal comes.
+    ///
+    /// - Throws: ``ConfigurationFault`` for a wrong key, and what a part that cannot go on threw.
+    func run() async throws {
+        let queue = try openQueue()
+        defer { queue.close() }
+        let rootKey = RootKey(bytes: try loadKey(configuration.rootKeyFile, mayCreate: true))
+        let database = try await startDatabase()
+        do {
+            try await serve(queue: queue, rootKey: rootKey, databaseURL: database.url)
+        } catch {
+            try await database.own?.stop()
+            throw error
+        }
+        try await database.own?.stop()
+    }
+
+    // MARK: Before the services
+
+    private func openQueue() throws -> DiskQueue {
+        let masterKey = try loadKey(configuration.masterKeyFile, mayCreate: !directory.hasLog)
+        var options = DiskQueueOptions(directory: directory.log, masterKey: masterKey)
+        options.segmentBytes = configuration.segmentBytes
+        options.recordBytesMax = max(options.recordBytesMax, configuration.inlineBytesMax + 1 << 16)
+        let logger = logger
+        do {
+            return try DiskQueue.open(options: options) { error in
+                // What is on disk is known only after a restart: acknowledge nothing more, leave.
+                logger.critical("the queue's log failed", metadata: ["error": "\(error)"])
+                exit(1)
+            }
+        } catch QueueError.wrongKey(let keyID) {
+            throw ConfigurationFault(problems: [
+                "master-key-file: the queue in \(directory.log) wants the key \(keyID)"
+            ])
+        } catch QueueError.locked {
+            throw ConfigurationFault(problems: [
+                "data-dir: another server is running on \(directory.path)"
+            ])
+        }
+    }
+
+    private func loadKey(_ path: String, mayCreate: Bool) throws -> [UInt8] {
+        let (key, isNew) = try KeyFile.load(path, mayCreate: mayCreate)
+        if isNew {
+            logger.notice("made a new key: back it up", metadata: ["file": "\(path)"])
+        }
+        return key
+    }
+
+    private func startDatabase() async throws -> (url: String, own: PrivatePostgres?) {
+        if let url = configuration.databaseURL { return (url, nil) }
+        let own = try await PrivatePostgres.start(dataDirectory: directory.postgres)
+        logger.notice(
+            own.isAdopted
+                ? "no database-url: adopted the private PostgreSQL that was left running"
+                : "no database-url: started a private PostgreSQL",
+            metadata: ["directory": "\(own.location)"])
+        return (own.connectionString, own)
+    }
+
+    // MARK: The services
+
+    private func serve(queue: DiskQueue, rootKey: RootKey, databaseURL: String) async throws {
+        let metrics = PrometheusRegistry()
+        MetricsSystem.bootstrap(metrics)
+        let bell = ReceiptBell()
+        let pool = try Store.makePool(
+            connectionString: databaseURL, threads: configuration.databaseConnections)
+        defer { pool.close() }
+        let store = Store(pool: pool, rootKey: rootKey, bell: bell)
+        let gate = DatabaseGate(
+            connectionString: databaseURL, store: store, migrates: configuration.migrates)
+        try await openAtStart(gate)
+        let listeners = try listenerPool(
+            queue: queue, rootKey: rootKey, databaseURL: databaseURL, bell: bell, gate: gate)
+        let previous = PreviousBundles(source: ReceiptHistory(store: store))
+        let parts = try PartDirectory(path: directory.parts, keeping: queue.liveFileNames)
+        let registry = DeviceRegistry(knownDevices())
+        let keyRing = ReceiptKeyRing(store: store)
+        let announcement = Announcement(directory: directory, configuration: configuration)
+        let intake = BundleIntake(
+            queue: queue, directory: parts, previous: previous,
+            options: UploadOptions(
+                inlineBytesMax: configuration.inlineBytesMax, limits: configuration.limits))
+        let ingress = try IngressService(
+            options: configuration.ingressOptions,
+            parts: IngressParts(
+                intake: intake, registry: registry, directory: store, receipts: store, bell: bell,
+                keyRing: keyRing),
+            logger: Logger(label: "waybill.ingress"),
+            onRunning: { announcement.deviceSideListens(port: $0) })
+        let admin = AdminService(
+            host: configuration.adminAddress.host, port: configuration.adminAddress.port,
+            token: OperatorToken(announcement.token),
+            parts: AdminParts(
+                listeners: listeners, queue: queue, tenants: store, operations: store,
+                node: Self.node,
+                version: Self.version, startedAt: startedAt, renderMetrics: { metrics.render() },
+                isMigrated: { gate.signerIfOpen != nil }, onRevoke: { registry.revoke($0) }),
+            logger: Logger(label: "waybill.admin"),
+            onRunning: { announcement.operatorSideListens(port: $0) })
+        let keeper = RegistryKeeper(
+            registry: registry, keyRing: keyRing, directory: store,
+            file: try RegistryFile(path: directory.registry),
+            interval: configuration.ingressOptions.refreshInterval)
+        // Shut down in the reverse order: first nothing new comes in, last the database goes.
+        try await run([
+            gate, UntilShutdown { await previous.run() }, keeper, admin, listeners, ingress,
+        ])
+    }
+
+    /// The registry as it was saved last. It is a cache: without it, tokens are looked up in the
+    /// database.
+    private func knownDevices() -> [RegisteredDevice] {
+        do {
+            return try RegistryFile.load(path: directory.registry)
+        } catch {
+            logger.error("the saved registry cannot be read", metadata: ["error": "\(error)"])
+            return []
+        }
+    }
+
+    /// The first try, before anything listens, so that a wrong schema or key ends the start.
+    private func openAtStart(_ gate: DatabaseGate) async throws {
+        do {
+            try await gate.open()
+        } catch {
+            try judge(error)
+        }
+    }
+
+    /// Throws on what no waiting mends; otherwise the gate goes on trying while bundles come in.
+    private func judge(_ error: StoreError) throws {
+        if case .cannotOpenSealed(let keyID) = error {
+            throw ConfigurationFault(problems: [
+                "root-key-file: the database was sealed under another root key than \(keyID)"
+            ])
+        }
+        guard error.isRetryable, !error.isFatal else { throw error }
+        logger.warning("the database is away at start", metadata: ["error": "\(error)"])
+    }
+
+    private func listenerPool(
+        queue: DiskQueue, rootKey: RootKey, databaseURL: String, bell: ReceiptBell,
+        gate: DatabaseGate
+    ) throws -> ListenerPool {
+        var options = ListenerOptions()
+        options.target = configuration.listeners
+        options.max = configuration.listenersMax
+        options.limits = configuration.limits
+        let node = Self.node
+        return ListenerPool(
+            context: ListenerContext(
+                options: options, queue: queue, rootKey: rootKey, partsDirectory: directory.parts,
+                reaper: try PartReaper(directory: directory.parts),
+                deadLetters: DeadLetterFiles(directory: directory.deadLetters, rootKey: rootKey),
+                makeSettler: {
+                    gate.signerIfOpen.map {
+                        Settler(
+                            connectionString: databaseURL, rootKey: rootKey, signer: $0,
+                            bell: bell, node: node)
+                    }
+                }))
+    }
+
+    private func run(_ services: [any Service]) async throws {
+        var group = ServiceGroupConfiguration(
+            services: services.map { .init(service: $0) },
+            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        group.maximumGracefulShutdownDuration = .seconds(60)
+        try await ServiceGroup(configuration: group).run()
+    }
+}
+
+extension ServerConfiguration {
+    var ingressOptions: IngressOptions {
+        var files: IngressOptions.TLSFiles?
+        if let tlsCertificate, let tlsKey {
+            files = IngressOptions.TLSFiles(certificate: tlsCertificate, key: tlsKey)
+        }
+        return IngressOptions(
+            host: deviceAddress.host, port: deviceAddress.port, tls: files, publicURL: publicURL,
+            limits: limits)
+    }
+}
+
+/// Work that ends with the server, as a service.
+private struct UntilShutdown: Service {
+    let work: @Sendable () async -> Void
+
+    func run() async {
+        await cancelWhenGracefulShutdown { await work() }
+    }
+}

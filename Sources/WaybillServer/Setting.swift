@@ -1,0 +1,79 @@
+/// One configurable value: its name, what it means, and what it is when nobody says.
+///
+/// The same name serves as command line option (`--data-dir`), environment variable
+/// (`WAYBILL_DATA_DIR`), file in the secrets directory and key in the configuration file.
+struct Setting: Sendable {
+    let key: String
+    let summary: String
+    /// Nil means: not set.
+    let defaultText: String?
+    var isSecret = false
+
+    var environmentName: String {
+        "WAYBILL_" + key.uppercased().replacing("-", with: "_")
+    }
+}
+
+extension Setting {
+    /// Every setting there is. README.md lists the same; a test compares.
+    static let catalogue: [Setting] = [
+        Setting(
+            key: "data-dir", summary: "directory of queue, parts, keys and snapshots",
+            defaultText: "./waybill-data"),
+        Setting(
+            key: "device-address", summary: "address that devices connect to",
+            defaultText: "127.0.0.1:8080"),
+        Setting(
+            key: "admin-address", summary: "address of the operator's side, loopback only",
+            defaultText: "127.0.0.1:8081"),
+        Setting(
+            key: "public-url", summary: "URL under which devices reach the server, without /v1",
+            defaultText: nil),
+        Setting(
+            key: "database-url",
+            summary: "PostgreSQL connection URI; without one a private server is run",
+            defaultText: nil, isSecret: true),
+        Setting(
+            key: "database-connections", summary: "connections besides the listeners'",
+            defaultText: "4"),
+        Setting(
+            key: "tls-certificate", summary: "PEM file with the certificate chain",
+            defaultText: nil),
+        Setting(key: "tls-key", summary: "PEM file with the private key", defaultText: nil),
+        Setting(
+            key: "trusted-proxy",
+            summary: "CIDR of the proxies that may forward plain HTTP, separated by commas",
+            defaultText: nil),
+        Setting(
+            key: "migrate", summary: "bring the schema up to date at start", defaultText: "true"),
+        Setting(key: "listeners", summary: "listeners at start", defaultText: "2"),
+        Setting(key: "listeners-max", summary: "no more listeners than this", defaultText: "256"),
+        Setting(
+            key: "root-key-file",
+            summary: "32 bytes in hexadecimal, shared by all nodes of a database: device secrets",
+            defaultText: nil),
+        Setting(
+            key: "master-key-file",
+            summary: "32 bytes in hexadecimal, of this node: the queue's log", defaultText: nil),
+        Setting(
+            key: "log-level", summary: "trace, debug, info, notice, warning, error or critical",
+            defaultText: "info"),
+        Setting(key: "log-format", summary: "json or text", defaultText: "json"),
+        Setting(
+            key: "segment-bytes", summary: "size at which a log segment is closed",
+            defaultText: "64MiB"),
+        Setting(
+            key: "inline-bytes-max", summary: "parts up to this go straight into the log",
+            defaultText: "256KiB"),
+        Setting(key: "record-bytes-max", summary: "one line of an entry", defaultText: "1MiB"),
+        Setting(key: "part-bytes-max", summary: "one part as uploaded", defaultText: "64MiB"),
+        Setting(
+            key: "part-unzipped-bytes-max", summary: "one part, inflated", defaultText: "256MiB"),
+        Setting(
+            key: "part-ratio-max", summary: "inflated bytes per zipped byte, past the first MiB",
+            defaultText: "200"),
+        Setting(
+            key: "bundle-transactions-max", summary: "transactions in one bundle",
+            defaultText: "100000"),
+    ]
+}

@@ -1,0 +1,113 @@
+internal import Foundation
+
+/// Turns texts into values and collects what is wrong with them.
+struct SettingReader {
+    private let values: [String: SettingValue]
+    private(set) var problems: [String]
+
+    init(_ layers: SettingLayers) {
+        values = layers.values
+        problems = layers.problems
+    }
+
+    /// Nil when not set or set to nothing.
+    func text(_ key: String) -> String? {
+        guard let text = values[key]?.text, !text.isEmpty else { return nil }
+        return text
+    }
+
+    mutating func integer(_ key: String, in range: ClosedRange<Int>) -> Int {
+        guard let text = text(key) else { return range.lowerBound }
+        guard let value = Int(text), range.contains(value) else {
+            refuse(key, "must be a whole number from \(range.lowerBound) to \(range.upperBound)")
+            return range.lowerBound
+        }
+        return value
+    }
+
+    /// Bytes, with an optional unit: `KiB`, `MiB`, `GiB`.
+    mutating func byteCount(_ key: String, in range: ClosedRange<Int>) -> Int {
+        guard let text = text(key) else { return range.lowerBound }
+        let units: [(String, Int)] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)]
+        let unit = units.first { text.hasSuffix($0.0) }
+        let digits = text.dropLast(unit?.0.count ?? 0).trimmingCharacters(in: .whitespaces)
+        let product = Int(digits)?.multipliedReportingOverflow(by: unit?.1 ?? 1)
+        guard let product, !product.overflow, range.contains(product.partialValue) else {
+            refuse(
+                key,
+                "must be bytes (KiB, MiB and GiB are understood) from \(range.lowerBound) "
+                    + "to \(range.upperBound)")
+            return range.lowerBound
+        }
+        return product.partialValue
+    }
+
+    mutating func flag(_ key: String) -> Bool {
+        switch text(key) {
+        case "true": return true
+        case "false", nil: return false
+        default:
+            refuse(key, "must be true or false")
+            return false
+        }
+    }
+
+    mutating func choice<Value>(_ key: String, _ read: (String) -> Value?) -> Value? {
+        guard let text = text(key) else { return nil }
+        guard let value = read(text) else {
+            refuse(key, "does not know this value")
+            return nil
+        }
+        return value
+    }
+
+    mutating func address(_ key: String) -> SocketAddress? {
+        guard let text = text(key) else { return nil }
+        guard let address = SocketAddress(text) else {
+            refuse(key, "must be HOST:PORT, with an IPv6 host in brackets")
+            return nil
+        }
+        return address
+    }
+
+    mutating func url(_ key: String) -> String? {
+        guard let text = text(key) else { return nil }
+        guard let url = URL(string: text), let scheme = url.scheme, url.host() != nil,
+            ["http", "https"].contains(scheme), url.query() == nil, url.fragment() == nil
+        else {
+            refuse(key, "must be an http or https URL without query and fragment")
+            return nil
+        }
+        return text.hasSuffix("/") ? String(text.dropLast()) : text
+    }
+
+    /// The path made absolute from the current directory.
+    func absolutePath(_ key: String) -> String? {
+        guard let text = text(key) else { return nil }
+        return URL(filePath: text).standardizedFileURL.path(percentEncoded: false)
+    }
+
+    mutating func readableFile(_ key: String) -> String? {
+        guard let path = absolutePath(key) else { return nil }
+        guard FileManager.default.isReadableFile(atPath: path) else {
+            refuse(key, "the file cannot be read")
+            return nil
+        }
+        return path
+    }
+
+    mutating func ranges(_ key: String) -> [AddressRange] {
+        guard let text = text(key) else { return [] }
+        return text.split(separator: ",").compactMap { item in
+            let item = item.trimmingCharacters(in: .whitespaces)
+            if let range = AddressRange(item) { return range }
+            refuse(key, "\(item) is not a CIDR such as 10.0.0.0/8")
+            return nil
+        }
+    }
+
+    private mutating func refuse(_ key: String, _ why: String) {
+        let origin = values[key]?.origin.rawValue ?? ""
+        problems.append("\(key) (\(origin)): \(why)")
+    }
+}
