@@ -204,19 +204,22 @@ let package = Package(
         .testTarget(
             name: "WaybillStoreTests",
             dependencies: [
-                "WaybillStore", "WaybillModel", "WaybillPostgres", "PostgresTesting", crypto,
+                "WaybillStore", "WaybillModel", "WaybillPostgres", "WaybillThreads",
+                "PostgresTesting", crypto,
             ],
             swiftSettings: strict),
         .testTarget(
             name: "WaybillUploadTests",
             dependencies: [
                 "WaybillUpload", "WaybillModel", "WaybillQueue", "WaybillSealing", "WaybillThreads",
+                crypto,
             ],
             swiftSettings: strict),
         .testTarget(
             name: "WaybillIngressTests",
             dependencies: [
-                "WaybillIngress", "WaybillAdmin", "WaybillUpload", "WaybillModel", "WaybillQueue",
+                "WaybillIngress", "WaybillAdmin", "WaybillListener", "WaybillUpload",
+                "WaybillModel", "WaybillQueue",
                 "WaybillStore", "WaybillPostgres", "WaybillSealing", hummingbird,
                 hummingbirdTesting, httpTypes, nioCore, lifecycle,
             ],

@@ -1,4 +1,4 @@
-internal import WaybillThreads
+package import WaybillThreads
 
 /// Unlinks the files of settled bundles on a thread of its own, so that nobody waits for the disk.
 package final class PartReaper: Sendable {

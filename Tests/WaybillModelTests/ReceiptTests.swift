@@ -98,7 +98,8 @@ import Testing
 @Suite struct CanonicalJSONTests {
     /// The number samples of RFC 8785, appendix B, and a few around their borders.
     @Test(arguments: [
-        (Double(0), "0"), (-0.0, "0"), (5e-324, "5e-324"), (-5e-324, "-5e-324"),
+        (Double(0), "0"), (-0.0, "0"), (Double.leastNonzeroMagnitude, "5e-324"),
+        (-Double.leastNonzeroMagnitude, "-5e-324"),
         (1.7976931348623157e308, "1.7976931348623157e+308"),
         (9_007_199_254_740_992.0, "9007199254740992"),
         (295_147_905_179_352_830_000.0, "295147905179352830000"), (1e21, "1e+21"),

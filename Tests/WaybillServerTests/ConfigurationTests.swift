@@ -56,7 +56,7 @@ private final class Folder {
         let configuration = try ServerConfiguration(layers)
         #expect(configuration.listeners == 5)
         #expect(layers.values["listeners"]?.origin == .commandLine)
-        #expect(configuration.logLevel == .error)
+        #expect("\(configuration.logLevel)" == "error")
         #expect(layers.values["log-level"]?.origin == .environment)
         #expect(configuration.databaseConnections == 8)
         #expect(layers.values["database-connections"]?.origin == .secrets)

@@ -1,0 +1,69 @@
+internal import NIOHTTP1
+package import WaybillModel
+
+/// The operator side of a server (CONTRACT.md, "HTTP, operator side").
+package struct AdminClient: Sendable {
+    private let transport: Transport
+
+    /// - Parameter baseURL: without `/admin/v1`.
+    package init(baseURL: String, token: String?, session: ClientSession) {
+        transport = Transport(baseURL: baseURL, token: token, session: session)
+    }
+
+    package func status() async throws(ClientError) -> ServerStatus {
+        try await transport.value(.get("/admin/v1/status"))
+    }
+
+    package func tenants() async throws(ClientError) -> [TenantSummary] {
+        try await transport.value(.get("/admin/v1/tenants"))
+    }
+
+    package func createTenant(_ name: TenantSlug) async throws(ClientError) -> TenantSummary {
+        try await transport.value(.post("/admin/v1/tenants"), json: TenantRequest(name: name))
+    }
+
+    /// Rows of the tenant's transactions in the database.
+    package func transactionCount(tenant: TenantSlug) async throws(ClientError) -> Int {
+        let answer: TransactionCount = try await transport.value(
+            .get("/admin/v1/tenants/\(tenant)/transactions/count"))
+        return answer.count
+    }
+
+    /// One-time codes; each is told this once.
+    package func invite(
+        tenant: TenantSlug, count: Int
+    ) async throws(ClientError) -> [Invitation] {
+        try await transport.value(
+            .post("/admin/v1/invitations"), json: InvitationRequest(tenant: tenant, count: count))
+    }
+
+    /// - Parameter tenant: nil for all tenants.
+    package func devices(tenant: TenantSlug?) async throws(ClientError) -> [DeviceSummary] {
+        let query = tenant.map { "?tenant=\($0)" } ?? ""
+        return try await transport.value(.get("/admin/v1/devices" + query))
+    }
+
+    package func revoke(_ device: DeviceID) async throws(ClientError) {
+        _ = try await transport.send(.post("/admin/v1/devices/\(device)/revoke"))
+    }
+
+    package func listeners() async throws(ClientError) -> ListenerStatus {
+        try await transport.value(.get("/admin/v1/listeners"))
+    }
+
+    /// - Parameter target: 0 pauses processing.
+    package func setListeners(target: Int) async throws(ClientError) -> ListenerStatus {
+        try await transport.value(
+            Call(method: .PUT, target: "/admin/v1/listeners"),
+            json: ListenerRequest(target: target))
+    }
+
+    package func queue() async throws(ClientError) -> QueueStatus {
+        try await transport.value(.get("/admin/v1/queue"))
+    }
+}
+
+/// `GET /admin/v1/tenants/{name}/transactions/count`.
+private struct TransactionCount: Decodable {
+    var count: Int
+}

@@ -1,0 +1,12 @@
+internal import Synchronization
+
+/// Set once, from any task.
+final class DemoFlag: Sendable {
+    private let value = Atomic(false)
+
+    var isSet: Bool { value.load(ordering: .acquiring) }
+
+    func set() {
+        value.store(true, ordering: .releasing)
+    }
+}

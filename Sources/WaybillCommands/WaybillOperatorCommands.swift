@@ -1,0 +1,9 @@
+package import ArgumentParser
+
+/// What `waybill` offers besides the server's own commands.
+package enum WaybillOperatorCommands {
+    package static let all: [any ParsableCommand.Type] = [
+        DemoCommand.self, TenantCommand.self, DeviceCommand.self, ListenersCommand.self,
+        QueueCommand.self, ReceiptCommand.self, SealCommand.self, OpenCommand.self,
+    ]
+}

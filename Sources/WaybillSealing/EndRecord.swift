@@ -1,0 +1,149 @@
+/// What the records at an archive's end say of its directory.
+struct EndRecord {
+    let directoryOffset: Int
+    let directoryCount: Int
+
+    /// Reads the end record, and the zip64 pair before it where there is one.
+    init(of source: some ArchiveSource) throws {
+        let size = source.byteCount
+        guard size >= RecordLength.endRecord else { throw try Self.diagnosis(of: source) }
+        let position = size - RecordLength.endRecord
+        let record = try source.header(at: position, count: RecordLength.endRecord)
+        guard record.u32(0) == RecordSignature.endRecord else {
+            throw try Self.diagnosis(of: source)
+        }
+        guard record.u16(20) == 0 else {
+            throw ArchiveRefusal(.comment, "an archive has no comment", at: position + 20)
+        }
+        let zip64 = try Zip64End(of: source, before: position)
+        try Self.checkCounts(record, zip64)
+        guard zip64 != nil || !Self.isSaturated(record) else {
+            throw ArchiveRefusal(
+                .inconsistent, "the end record refers to a zip64 record that is missing",
+                at: position)
+        }
+        let offset = zip64?.directoryOffset ?? UInt64(record.u32(16))
+        let count = zip64?.directoryCount ?? UInt64(record.u32(12))
+        let directoryEnd = zip64?.start ?? position
+        let (end, overflow) = offset.addingReportingOverflow(count)
+        guard !overflow, end <= UInt64(directoryEnd) else {
+            throw ArchiveRefusal(
+                .inconsistent, "the directory lies before the end record", at: position + 12)
+        }
+        guard end == UInt64(directoryEnd) else {
+            if let outer = try Self.claimedComment(in: source, endingBefore: position) {
+                throw ArchiveRefusal(.comment, "an archive has no comment", at: outer + 20)
+            }
+            throw ArchiveRefusal(
+                .surplus, "nothing stands before the archive or after its directory",
+                at: Int(end))
+        }
+        directoryOffset = Int(offset)
+        directoryCount = Int(count)
+    }
+
+    private static func isSaturated(_ record: HeaderBytes) -> Bool {
+        [4, 6, 8, 10].contains { record.u16($0) == saturated16 }
+            || record.u32(12) == saturated32 || record.u32(16) == saturated32
+    }
+
+    /// Checks disks and entry counts, and that the zip64 record agrees.
+    private static func checkCounts(_ record: HeaderBytes, _ zip64: Zip64End?) throws {
+        func agree(_ field: Int, _ wide: UInt64?) -> Bool {
+            guard let wide else { return true }
+            return field == saturated16 || UInt64(field) == wide
+        }
+        func agree(_ field: UInt32, _ wide: UInt64?) -> Bool {
+            guard let wide else { return true }
+            return field == saturated32 || UInt64(field) == wide
+        }
+        let entries = zip64.map { [$0.entriesOnDisk, $0.entries] }
+        guard agree(record.u16(4), zip64?.disk), agree(record.u16(6), zip64?.directoryDisk),
+            agree(record.u16(8), entries?[0]), agree(record.u16(10), entries?[1]),
+            agree(record.u32(12), zip64?.directoryCount),
+            agree(record.u32(16), zip64?.directoryOffset)
+        else {
+            throw ArchiveRefusal(
+                .inconsistent, "the end record and the zip64 end record agree", at: record.start)
+        }
+        let disks = [
+            zip64?.disk ?? UInt64(record.u16(4)), zip64?.directoryDisk ?? UInt64(record.u16(6)),
+        ]
+        guard disks == [0, 0] else {
+            throw ArchiveRefusal(
+                .inconsistent, "an archive lies on one disk", at: record.start + 4)
+        }
+        let counts = entries ?? [UInt64(record.u16(8)), UInt64(record.u16(10))]
+        guard counts == [1, 1] else {
+            throw ArchiveRefusal(
+                .entries, "an archive has exactly one entry", at: record.start + 8)
+        }
+    }
+}
+
+/// Why an archive does not end with its end record.
+extension EndRecord {
+    private static let tailCountMax = RecordLength.endRecord + saturated16
+
+    private static func diagnosis(of source: some ArchiveSource) throws -> ArchiveRefusal {
+        let size = source.byteCount
+        let head = try source.header(at: 0, count: min(4, size))
+        let first: [UInt8] = [0x50, 0x4b, 0x03, 0x04]
+        guard head.count == 4 else {
+            return first.starts(with: head.bytes)
+                ? ArchiveRefusal(.truncated, "the archive is cut off", at: size)
+                : ArchiveRefusal(.notZip, "a part is a ZIP archive", at: 0)
+        }
+        if let position = try claimedComment(in: source, endingBefore: size) {
+            return ArchiveRefusal(.comment, "an archive has no comment", at: position + 20)
+        }
+        if let end = try earlierEnd(in: source) {
+            return ArchiveRefusal(.surplus, "nothing follows the end record", at: end)
+        }
+        guard
+            head.bytes == first || head.u32(0) == RecordSignature.endRecord
+        else { return ArchiveRefusal(.notZip, "a part is a ZIP archive", at: 0) }
+        return ArchiveRefusal(.truncated, "the archive ends with its end record", at: size)
+    }
+
+    /// The place of an end record before `limit` whose comment reaches to the end exactly.
+    private static func claimedComment(
+        in source: some ArchiveSource, endingBefore limit: Int
+    ) throws -> Int? {
+        // The tail is searched only in an archive that is refused in any case.
+        try positions(in: source, before: limit) { tail, index in
+            let comment = tail.u16(index + 20)
+            return comment > 0
+                && tail.start + index + RecordLength.endRecord + comment == source.byteCount
+        }
+    }
+
+    /// The first byte after an end record that stands behind its directory, before the end.
+    private static func earlierEnd(in source: some ArchiveSource) throws -> Int? {
+        let position = try positions(in: source, before: source.byteCount) { tail, index in
+            let end = UInt64(tail.u32(index + 12)) + UInt64(tail.u32(index + 16))
+            let distance = Int64(tail.start + index) - Int64(end)
+            let zip64 = RecordLength.zip64EndRecord + RecordLength.zip64Locator
+            return distance == 0 || distance == Int64(zip64)
+        }
+        return position.map { $0 + RecordLength.endRecord }
+    }
+
+    private static func positions(
+        in source: some ArchiveSource, before limit: Int,
+        where isWanted: (HeaderBytes, Int) -> Bool
+    ) throws -> Int? {
+        let count = min(source.byteCount, tailCountMax)
+        let tail = try source.header(at: source.byteCount - count, count: count)
+        var index = min(limit - tail.start - 1, count - RecordLength.endRecord)
+        while index >= 0 {
+            if tail.bytes[index] == 0x50, tail.u32(index) == RecordSignature.endRecord,
+                isWanted(tail, index)
+            {
+                return tail.start + index
+            }
+            index -= 1
+        }
+        return nil
+    }
+}

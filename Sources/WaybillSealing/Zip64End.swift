@@ -1,0 +1,43 @@
+/// The zip64 end record, which a locator right before the end record points to.
+struct Zip64End {
+    /// Where the record begins: the directory ends there.
+    let start: Int
+    let disk: UInt64
+    let directoryDisk: UInt64
+    let entriesOnDisk: UInt64
+    let entries: UInt64
+    let directoryCount: UInt64
+    let directoryOffset: UInt64
+
+    /// Nil when there is no locator before `endRecord`.
+    init?(of source: some ArchiveSource, before endRecord: Int) throws {
+        let locatorStart = endRecord - RecordLength.zip64Locator
+        guard locatorStart >= 0 else { return nil }
+        let locator = try source.header(at: locatorStart, count: RecordLength.zip64Locator)
+        guard locator.u32(0) == RecordSignature.zip64Locator else { return nil }
+        let recordStart = locatorStart - RecordLength.zip64EndRecord
+        guard recordStart >= 0, locator.u64(8) == UInt64(recordStart) else {
+            throw ArchiveRefusal(
+                .inconsistent, "the zip64 locator points to the record before it",
+                at: locatorStart + 8)
+        }
+        guard locator.u32(4) == 0, locator.u32(16) <= 1 else {
+            throw ArchiveRefusal(
+                .inconsistent, "an archive lies on one disk", at: locatorStart + 4)
+        }
+        let record = try source.header(at: recordStart, count: RecordLength.zip64EndRecord)
+        guard record.u32(0) == RecordSignature.zip64EndRecord,
+            record.u64(4) == UInt64(RecordLength.zip64EndRecord - 12)
+        else {
+            throw ArchiveRefusal(
+                .inconsistent, "the zip64 locator points to a zip64 end record", at: recordStart)
+        }
+        start = recordStart
+        disk = UInt64(record.u32(16))
+        directoryDisk = UInt64(record.u32(20))
+        entriesOnDisk = record.u64(24)
+        entries = record.u64(32)
+        directoryCount = record.u64(40)
+        directoryOffset = record.u64(48)
+    }
+}

@@ -1,0 +1,55 @@
+internal import ArgumentParser
+internal import Testing
+internal import WaybillClient
+internal import WaybillModel
+
+@testable internal import WaybillCommands
+
+@Suite("Command line")
+struct CommandLineTests {
+    private struct Root: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "waybill", subcommands: WaybillOperatorCommands.all)
+    }
+
+    @Test(arguments: [
+        ["tenant", "create", "Not-A-Slug"], ["device", "invite"],
+        ["device", "invite", "--tenant", "acme", "--count", "0"],
+        ["device", "revoke", "not-a-uuid"], ["listeners", "set", "257"],
+        ["listeners", "set", "--", "-1"], ["receipt", "verify", "file"], ["queue", "explode"],
+    ])
+    func wrongUsageExitsWith64(arguments: [String]) throws {
+        let error = #expect(throws: (any Error).self) { try Root.parseAsRoot(arguments) }
+        #expect(Root.exitCode(for: try #require(error)).rawValue == 64)
+    }
+
+    @Test(arguments: [
+        ["tenant", "create", "acme", "--output", "json"], ["tenant", "list"],
+        ["device", "invite", "--tenant", "acme", "--count", "3"],
+        ["device", "list", "--tenant", "acme", "--data-dir", "/d"],
+        ["device", "revoke", "5f1c2d3e-4b5a-4978-8695-a4b3c2d1e0f0"],
+        ["listeners", "get"], ["listeners", "set", "256"],
+        ["queue", "status", "--admin-url", "http://127.0.0.1:8081"],
+        ["receipt", "verify", "f", "--keys", "k"], ["demo", "--once", "--devices-at-once", "8"],
+    ])
+    func theContractsCommandsAreUnderstood(arguments: [String]) throws {
+        _ = try Root.parseAsRoot(arguments)
+    }
+
+    @Test func aRefusedTokenIs77AndADeadServer69() {
+        let denied = CommandFailure(
+            .problem(Problem(.unauthorized, "no"), status: 401))
+        #expect(denied.kind.rawValue == 77)
+        #expect(CommandFailure(.unreachable("refused")).kind.rawValue == 69)
+        #expect(CommandFailure(.malformed("x")).kind.rawValue == 1)
+        #expect(
+            CommandFailure(.problem(Problem(.alreadyExists, "x"), status: 409)).kind.rawValue == 1)
+    }
+
+    @Test func aDirectoryWithoutAServerIsUnreachable() {
+        let failure = #expect(throws: CommandFailure.self) {
+            try ServerAddressFile.read(dataDirectory: "/nowhere/at/all")
+        }
+        #expect(failure?.kind == .unreachable)
+    }
+}

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# The one command: format, build with warnings as errors, unit tests, a stranger's client, the demo.
+#
+# Stops at the first step that fails, with exit code 1. The last line counts steps and tests.
+# WAYBILL_KILLS=N sets how often the crash test kills the server (default 10).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. deploy/prepare.sh
+
+export WAYBILL_STRICT=1
+logs=.build/test-logs
+passed=0
+strictly=(--explicit-target-dependency-import-check error)
+
+finish() {
+    printf '%s passed, %s failed\n' "$passed" "$1"
+    exit "$(($1 > 0 ? 1 : 0))"
+}
+
+# step NAME COMMAND…: runs a command, shows and keeps its output.
+step() {
+    local name=$1 log status=0
+    shift
+    log="$logs/${name// /-}.log"
+    say "$name"
+    "$@" 2>&1 | tee "$log" || status=$?
+    if [ "$status" -ne 0 ]; then
+        printf 'test.sh: the step "%s" failed (exit code %s); its output is in %s\n' \
+            "$name" "$status" "$log"
+        finish "$(failures "$log")"
+    fi
+    passed=$((passed + $(successes "$log")))
+}
+
+# What a runner counted in its output; a step without tests counts as one.
+counted() {
+    grep -oE "$2" "$1" | tail -n 1 | grep -oE '[0-9]+' | head -n 1 || true
+}
+
+successes() {
+    local tests
+    tests=$(counted "$1" 'Test run with [0-9]+ tests?')
+    [ -n "$tests" ] || tests=$(counted "$1" '[0-9]+ passed')
+    echo "${tests:-1}"
+}
+
+failures() {
+    local tests
+    tests=$(counted "$1" '[0-9]+ failed')
+    echo "${tests:-1}"
+}
+
+strangers_client() {
+    local venv=.build-venv wanted=Tests/acceptance/requirements.txt
+    if ! cmp -s "$wanted" "$venv/installed.txt"; then
+        python3 -m venv --clear "$venv" &&
+            "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$wanted" &&
+            cp "$wanted" "$venv/installed.txt" || return
+    fi
+    WAYBILL_BIN="$(swift build --show-bin-path)/waybill" PYTHONDONTWRITEBYTECODE=1 \
+        "$venv/bin/python" -m pytest -x -c Tests/acceptance/pytest.ini Tests/acceptance
+}
+
+run_demo() {
+    "$(swift build --show-bin-path)/waybill" demo --once
+}
+
+prepare test
+mkdir -p "$logs"
+step "format" swift format lint -s --configuration Sources/.swift-format \
+    -r Sources Tests Migrations Package.swift
+step "build" swift build --build-tests "${strictly[@]}"
+step "unit tests" swift test --skip-build
+step "strangers client" strangers_client
+step "demo" run_demo
+finish 0
