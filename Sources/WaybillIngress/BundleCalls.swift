@@ -6,7 +6,7 @@ internal import WaybillQueue
 internal import WaybillStore
 internal import WaybillUpload
 
-/// `POST /v1/bundles` and `GET /v1/bundles/{id}`.
+/// `POST /v1/bundles`, `GET` and `DELETE /v1/bundles/{id}`.
 struct BundleCalls: Sendable {
     let authenticator: DeviceAuthenticator
     let intake: BundleIntake
@@ -71,6 +71,12 @@ struct BundleCalls: Sendable {
             throw Self.unknown
         }
         return JSONAnswer.response(text: JSONAnswer.text(standing, of: bundleID))
+    }
+
+    /// Gives up an unfinished bundle. One that was received cannot be given up any more.
+    func giveUp(_ call: DeviceCall) async throws -> Response {
+        _ = try await status(call)
+        throw Problem(.alreadyComplete, "The bundle is complete; its receipt says what became of it.")
     }
 
     private static let unknown = Problem(.notFound, "This device has no such bundle.")

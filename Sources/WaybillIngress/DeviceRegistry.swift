@@ -16,12 +16,16 @@ package final class DeviceRegistry: Sendable {
 
     private let state = Mutex(State())
     private let wakeUp: AsyncStream<Void>.Continuation
+    private let changed: AsyncStream<Void>.Continuation
 
     /// Yields when a device was seen for the first time.
     let firstSights: AsyncStream<Void>
+    /// Yields after a change, and once for several that nobody looked at in between.
+    let changes: AsyncStream<Void>
 
     package init(_ devices: [RegisteredDevice] = []) {
         (firstSights, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        (changes, changed) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         merge(devices)
     }
 
@@ -37,7 +41,7 @@ package final class DeviceRegistry: Sendable {
     ///
     /// A device that was seen here and not there stays seen, and is told to the database again.
     package func merge(_ devices: [RegisteredDevice]) {
-        let hasUnmarked = state.withLock { state in
+        let hasUnmarked = change { state in
             for device in devices { state.merge(device) }
             return !state.unmarked.isEmpty
         }
@@ -47,7 +51,7 @@ package final class DeviceRegistry: Sendable {
     /// Takes over the whole of what the database knows and forgets the rest.
     package func replace(with devices: [RegisteredDevice]) {
         let known = Set(devices.map(\.deviceID))
-        state.withLock { state in
+        change { state in
             for (id, device) in state.devices where !known.contains(id) {
                 state.devices[id] = nil
                 state.byToken[device.tokenHash] = nil
@@ -60,7 +64,7 @@ package final class DeviceRegistry: Sendable {
 
     /// Refuses the device's token from now on.
     package func revoke(_ id: DeviceID) {
-        state.withLock { state in
+        change { state in
             guard state.devices[id]?.isRevoked == false else { return }
             state.devices[id]?.isRevoked = true
             state.changeCount += 1
@@ -70,7 +74,7 @@ package final class DeviceRegistry: Sendable {
     /// Notes the device's authenticated request; only the first one changes anything.
     func noteSeen(_ device: RegisteredDevice) {
         guard !device.isSeen else { return }
-        state.withLock { state in
+        change { state in
             guard state.devices[device.deviceID]?.isSeen == false else { return }
             state.devices[device.deviceID]?.isSeen = true
             state.unmarked.insert(device.deviceID)
@@ -92,6 +96,15 @@ package final class DeviceRegistry: Sendable {
     }
 
     var changeCount: Int { state.withLock { $0.changeCount } }
+
+    private func change<Result: Sendable>(_ body: (inout State) -> Result) -> Result {
+        let (result, hasChanged) = state.withLock { state in
+            let before = state.changeCount
+            return (body(&state), state.changeCount != before)
+        }
+        if hasChanged { changed.yield() }
+        return result
+    }
 }
 
 extension DeviceRegistry.State {

@@ -74,7 +74,8 @@ package struct IngressService: Service {
         // `base_url` ends with /v1; a client that appends /v1 to it once more is understood too.
         for prefix in ["/v1", "/v1/v1"] {
             routes.add("\(prefix)/bundles", [.post: bundles.receive])
-            routes.add("\(prefix)/bundles/{id}", [.get: bundles.status])
+            routes.add(
+                "\(prefix)/bundles/{id}", [.get: bundles.status, .delete: bundles.giveUp])
             routes.add("\(prefix)/receipts", [.get: receipts.page])
             routes.add("\(prefix)/receipts/confirm", [.post: receipts.confirm])
             routes.add("\(prefix)/enrollments", [.post: devices.enroll])

@@ -28,6 +28,7 @@ package final class RegistryKeeper: Service {
         let state = KeeperState()
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.keepFresh(state) }
+            group.addTask { await self.keepSaved(state) }
             group.addTask {
                 for await _ in self.registry.firstSights.cancelOnGracefulShutdown() {
                     await self.tellFirstSights()
@@ -42,13 +43,23 @@ package final class RegistryKeeper: Service {
         while !Task.isCancelled, !Task.isShuttingDownGracefully {
             await refresh(state)
             await tellFirstSights()
-            await save(state)
             // Cancelled by the shutdown, which ends the loop.
             try? await cancelWhenGracefulShutdown {
                 try await Task.sleep(for: self.interval)
             }
         }
     }
+
+    /// Saves soon after a change, also while the database makes the refreshing wait.
+    private func keepSaved(_ state: KeeperState) async {
+        for await _ in registry.changes.cancelOnGracefulShutdown() {
+            // Cancelled by the shutdown, which saves once more. The pause lets changes gather.
+            try? await cancelWhenGracefulShutdown { try await Task.sleep(for: Self.gathering) }
+            await save(state)
+        }
+    }
+
+    private static let gathering: Duration = .milliseconds(50)
 
     private func refresh(_ state: KeeperState) async {
         let asked = Timestamp.now
@@ -100,7 +111,8 @@ package final class RegistryKeeper: Service {
     }
 }
 
-/// `@unchecked`: only the keeper's refreshing task touches it, and `run()` after that has ended.
+/// `@unchecked`: `savedChangeCount` belongs to the saving task and the rest to the refreshing one,
+/// until `run()` has seen both end.
 private final class KeeperState: @unchecked Sendable {
     var refreshedAt: Timestamp?
     var savedChangeCount = -1

@@ -16,10 +16,15 @@ package struct ArchiveLimits: Sendable {
         self.ratioMax = ratioMax
     }
 
+    /// What may inflate from anything: a full record of 1 MiB, however well it compresses, with its
+    /// header line beside it.
+    static let unzippedBytesFree = (1 << 20) + (64 << 10)
+
     /// The largest entry that `zippedCount` bytes may inflate to.
     package func unzippedBytesMax(zippedCount: Int) -> Int {
         let (product, overflow) = zippedCount.multipliedReportingOverflow(by: ratioMax)
-        return min(partUnzippedBytesMax, max(1 << 20, overflow ? .max : product))
+        return min(
+            partUnzippedBytesMax, max(Self.unzippedBytesFree, overflow ? .max : product))
     }
 }
 

@@ -54,7 +54,9 @@ import Testing
 
     @Test(arguments: [(-1, ArchiveCode?.none), (0, nil), (1, .limit)])
     func keepsTheRatioPastTheFirstMebibyte(distance: Int, code: ArchiveCode?) throws {
-        let small = ArchiveForge.changed { $0.unzipped = UInt32((1 << 20) + distance) }
+        let small = ArchiveForge.changed {
+            $0.unzipped = UInt32(ArchiveLimits.unzippedBytesFree + distance)
+        }
         #expect(try Self.code(of: small) == code)
         let large = ArchiveForge.changed {
             $0.data = [UInt8](repeating: 1, count: 10_000)

@@ -117,7 +117,7 @@ class Device:
     """One enrolled device with its chain of receipts."""
 
     def __init__(self, enrollment):
-        self.base = enrollment["base_url"].rstrip("/")
+        self.base = enrollment["base_url"].rstrip("/").removesuffix("/v1")
         self.tenant = enrollment["tenant"]
         self.id = enrollment["device_id"]
         self.token = enrollment["token"]
@@ -136,7 +136,7 @@ class Device:
     def password(self, bundle_id, epoch=None):
         return part_password(self.secret, self.tenant, self.id, bundle_id, epoch or self.epoch)
 
-    def header(self, bundle_id, count, **members):
+    def header(self, bundle_id, count, /, **members):
         line = {
             "waybill": 1, "bundle_id": bundle_id, "device_id": self.id, "part": 1, "parts": 1,
             "transactions": count, "sealed_at": "2026-11-21T03:00:00Z",
@@ -144,7 +144,7 @@ class Device:
         line.update(members)
         return {name: value for name, value in line.items() if value is not ...}
 
-    def entry(self, bundle_id, lines, **header):
+    def entry(self, bundle_id, lines, /, **header):
         """Lines are dictionaries, text or bytes."""
         output = [json.dumps(self.header(bundle_id, len(lines), **header)).encode()]
         for line in lines:
