@@ -232,7 +232,8 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
-            name: "WaybillServerTests", dependencies: ["WaybillServer"], swiftSettings: strict),
+            name: "WaybillServerTests", dependencies: ["WaybillServer", "WaybillIngress"],
+            swiftSettings: strict),
         .testTarget(
             name: "WaybillCommandsTests",
             dependencies: [

@@ -28,7 +28,18 @@ has_library() {
     command -v pkg-config >/dev/null && pkg-config --exists "$1"
 }
 
-# prepare build: what building and running needs; prepare test: what the tests need besides.
+venv=.build-venv
+
+# The Python packages of the tests and benches, in a folder of their own.
+python_packages() {
+    local wanted=Tests/acceptance/requirements.txt
+    cmp -s "$wanted" "$venv/installed.txt" && return
+    python3 -m venv --clear "$venv" &&
+        "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$wanted" >&2 &&
+        cp "$wanted" "$venv/installed.txt"
+}
+
+# prepare build: what building and running needs; test, bench: what those need besides.
 prepare() {
     local missing=()
     command -v swift >/dev/null || die "a Swift toolchain is needed (6.2 or later, https://swift.org/install)"
@@ -41,6 +52,11 @@ prepare() {
     if [ "$1" = test ]; then
         command -v curl >/dev/null || missing+=(curl ca-certificates)
         command -v 7z >/dev/null || missing+=(p7zip-full)
+    fi
+    if [ "$1" = bench ]; then
+        command -v wrk >/dev/null || missing+=(wrk)
+    fi
+    if [ "$1" != build ]; then
         python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
     fi
     [ "${#missing[@]}" -eq 0 ] && return

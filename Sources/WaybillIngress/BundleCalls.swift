@@ -76,7 +76,8 @@ struct BundleCalls: Sendable {
     /// Gives up an unfinished bundle. One that was received cannot be given up any more.
     func giveUp(_ call: DeviceCall) async throws -> Response {
         _ = try await status(call)
-        throw Problem(.alreadyComplete, "The bundle is complete; its receipt says what became of it.")
+        throw Problem(
+            .alreadyComplete, "The bundle is complete; its receipt says what became of it.")
     }
 
     private static let unknown = Problem(.notFound, "This device has no such bundle.")

@@ -9,9 +9,13 @@ internal import WaybillUpload
 package struct DeviceResponder: HTTPResponder {
     private let routes: RouteTable
     private let metrics: IngressMetrics
+    private let admits: @Sendable (String) -> Bool
 
-    init(routes: RouteTable, metrics: IngressMetrics) {
+    init(
+        routes: RouteTable, metrics: IngressMetrics, admits: @escaping @Sendable (String) -> Bool
+    ) {
         self.routes = routes
+        self.admits = admits
         self.metrics = metrics
     }
 
@@ -22,6 +26,9 @@ package struct DeviceResponder: HTTPResponder {
         var template = "unknown"
         var response: Response
         do {
+            guard admits(context.peerAddress ?? "") else {
+                throw Problem(.forbidden, "Plain HTTP is for trusted proxies; use https.")
+            }
             switch routes.match(request.method, path: request.uri.path) {
             case .handler(let handler, let matched, let parameter):
                 template = matched

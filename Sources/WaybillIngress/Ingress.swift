@@ -84,7 +84,7 @@ package struct IngressService: Service {
         for prefix in ["", "/v1"] {
             routes.add("\(prefix)/.well-known/waybill-keys.json", [.get: receipts.keys])
         }
-        return DeviceResponder(routes: routes, metrics: metrics)
+        return DeviceResponder(routes: routes, metrics: metrics, admits: options.admits)
     }
 
     private static func server(_ options: IngressOptions) throws -> HTTPServerBuilder {

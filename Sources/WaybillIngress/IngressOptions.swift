@@ -14,6 +14,10 @@ package struct IngressOptions: Sendable {
     /// How often the registry is brought up to date from the database.
     package var refreshInterval: Duration = .seconds(2)
 
+    /// Whether a peer's address may speak to this listener at all: the trusted proxies, when plain
+    /// HTTP is spoken beyond loopback.
+    package var admits: @Sendable (String) -> Bool = { _ in true }
+
     package struct TLSFiles: Sendable {
         package var certificate: String
         package var key: String

@@ -43,3 +43,17 @@ package enum QuarantineCode: String, Codable, Sendable, CaseIterable {
     case limitUnzipped = "limit_unzipped"
     case processingFailed = "processing_failed"
 }
+
+extension QuarantineCode {
+    /// What a device is told: the same for all faults of one class; more is in the audit.
+    package var summary: String {
+        switch self {
+        case .cannotOpen:
+            "the part cannot be opened: password, authentication or compression"
+        case .bindingMismatch: "the header line belongs to another bundle, device or part"
+        case .headerInvalid: "the first line is not a valid header"
+        case .limitUnzipped: "the part inflates beyond its declared size or the limit"
+        case .processingFailed: "the bundle failed too often"
+        }
+    }
+}

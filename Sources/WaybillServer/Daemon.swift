@@ -211,9 +211,17 @@ extension ServerConfiguration {
         if let tlsCertificate, let tlsKey {
             files = IngressOptions.TLSFiles(certificate: tlsCertificate, key: tlsKey)
         }
-        return IngressOptions(
+        var options = IngressOptions(
             host: deviceAddress.host, port: deviceAddress.port, tls: files, publicURL: publicURL,
             limits: limits)
+        if files == nil {
+            let proxies = trustedProxies
+            options.admits = { peer in
+                SocketAddress(host: peer, port: 0).isLoopback
+                    || proxies.contains { $0.contains(peer) }
+            }
+        }
+        return options
     }
 }
 

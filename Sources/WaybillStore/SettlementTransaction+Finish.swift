@@ -83,10 +83,10 @@ extension SettlementTransaction {
             }
             content.counts = counts
             content.exceptions = ReceiptFolding.fold(notes[ordinal])
-        case .quarantined(let code, let detail, _):
+        case .quarantined(let code, _, _):
             content.state = .quarantined
             content.code = code
-            content.detail = String(detail.prefix(200))
+            content.detail = code.summary
         }
         return content
     }
@@ -110,6 +110,9 @@ extension SettlementTransaction {
         ]
         if let source = bundle.source { details["source"] = .string(source) }
         if let code = content.code { details["code"] = .string(code.rawValue) }
+        if case .quarantined(_, let detail, _) = bundle.verdict {
+            details["detail"] = .string(String(detail.prefix(200)))
+        }
         if let counts = content.counts {
             details["counts"] = .object([
                 "accepted": .number(Double(counts.accepted)),

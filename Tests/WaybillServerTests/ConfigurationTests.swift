@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import WaybillIngress
 
 @testable import WaybillServer
 
@@ -89,6 +90,29 @@ private final class Folder {
             problems(["device-address": "0.0.0.0:8080", "trusted-proxy": "10.0.0.0/8"]).isEmpty)
         #expect(problems(["admin-address": "192.0.2.1:8081"]).count == 1)
         #expect(problems(["tls-certificate": "/dev/null"]).count == 1)
+    }
+
+    @Test func onlyLoopbackAndTrustedProxiesSpeakPlainHTTP() throws {
+        let configuration = try ServerConfiguration(
+            SettingLayers(
+                commandLine: [
+                    "device-address": "0.0.0.0:8080", "trusted-proxy": "10.0.0.0/8,fd00::/8",
+                ], environment: [:]))
+        let admits = configuration.ingressOptions.admits
+        for peer in ["127.0.0.1", "::1", "10.1.2.3", "fd00::7"] { #expect(admits(peer)) }
+        for peer in ["192.0.2.1", "2001:db8::1", ""] { #expect(!admits(peer)) }
+    }
+
+    @Test func theReadmeListsEverySetting() throws {
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let readme = try String(contentsOf: root.appending(path: "README.md"), encoding: .utf8)
+        for setting in Setting.catalogue {
+            let row = readme.split(separator: "\n").first { $0.hasPrefix("| `\(setting.key)` |") }
+            let text = try #require(row, "README.md does not list \(setting.key)")
+            #expect(text.contains(setting.summary), "README.md says something else: \(text)")
+            if let standard = setting.defaultText { #expect(text.contains("`\(standard)`")) }
+        }
     }
 
     @Test(arguments: [("0", false), ("1", true), ("64", true), ("65", false), ("x", false)])
