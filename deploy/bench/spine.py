@@ -256,13 +256,14 @@ def measure(options, folder, database, server):
         with concurrent.futures.ProcessPoolExecutor(2) as pool:
             requests = list(pool.map(seal, jobs, chunksize=50))
         for thread in range(THREADS):
+            (folder / f"requests.{thread}.done").unlink(missing_ok=True)
             with open(folder / f"requests.{thread}", "wb") as file:
                 for request in requests[thread::THREADS]:
                     file.write(struct.pack(">I", len(request)) + request)
         empty = wrk("get.lua", base + "/.well-known/waybill-keys.json", 5)
         empty_rate = empty["answered"] / (empty["duration_us"] / 1e6)
         report(f"empty_handler[{size}]", empty_rate, "1/s")
-        result = wrk("acknowledge.lua", base, 600, str(folder / "requests"))
+        result = wrk("acknowledge.lua", base, 120, str(folder / "requests"), str(THREADS))
         if result["answered"] != count:
             sys.exit(f"{count} bundles sent, {result['answered']} acknowledged")
         rate = result["answered"] / (result["duration_us"] / 1e6)

@@ -61,7 +61,7 @@ struct DemoSettings: Sendable {
                     "the server stays up until Ctrl-C: devices \(address.deviceURL), "
                         + "operators \(address.adminURL)")
                 Console.note("try: waybill queue status --data-dir \(dataDirectory)")
-                await Interruption.wait()
+                try await Interruption.untilCancelled()
             }
         }
         if finished == nil, !shown.isSet {

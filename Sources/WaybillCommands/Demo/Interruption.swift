@@ -32,8 +32,18 @@ enum Interruption {
         }
     }
 
+    /// For work that only a signal ends.
+    ///
+    /// - Throws: `CancellationError`.
+    static func untilCancelled() async throws {
+        while true { try await Task.sleep(for: .seconds(86_400)) }
+    }
+
     /// Returns at the next SIGINT or SIGTERM, or when the task is cancelled.
-    static func wait() async {
+    ///
+    /// Only one may wait at a time: on Linux, Dispatch puts a handler of its own in place, which
+    /// ignoring the signal once more would take away.
+    private static func wait() async {
         let (signals, continuation) = AsyncStream.makeStream(of: Void.self)
         let sources = [SIGINT, SIGTERM].map { number in
             signal(number, SIG_IGN)
