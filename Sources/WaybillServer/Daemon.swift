@@ -94,7 +94,7 @@ struct Daemon {
     // MARK: The services
 
     private func serve(queue: DiskQueue, rootKey: RootKey, databaseURL: String) async throws {
-        let metrics = PrometheusRegistry()
+        let metrics = PrometheusRegistry(help: MetricCatalogue.help)
         MetricsSystem.bootstrap(metrics)
         let bell = ReceiptBell()
         let pool = try Store.makePool(

@@ -1,5 +1,6 @@
 """`waybill serve` as a process under test, and a PostgreSQL of the test's own."""
 
+import atexit
 import glob
 import json
 import os
@@ -49,6 +50,7 @@ class Server:
         self.admin_address = f"127.0.0.1:{free_port()}"
         self.process = None
         self.starts = 0
+        atexit.register(self.remove_database)
 
     def start(self):
         self.starts += 1
@@ -83,6 +85,12 @@ class Server:
         code = self.process.wait(timeout=60)
         self.process.stdout.close()
         return code
+
+    def remove_database(self):
+        """The private PostgreSQL's files, where they had to go to another place than asked for."""
+        location = pathlib.Path(self.data, "postgres", "LOCATION")
+        if location.exists() and not self.is_running:
+            shutil.rmtree(location.read_text().strip(), ignore_errors=True)
 
     @property
     def is_running(self):

@@ -1,0 +1,19 @@
+/// Every metric there is, with the words that `/metrics` shows; a test compares it with the code.
+enum MetricCatalogue {
+    static let help: [String: String] = [
+        "waybill_requests_total": "Requests of devices, by route and status.",
+        "waybill_request_seconds": "Time to answer a device's request.",
+        "waybill_bundles_received_total": "Bundles that were answered as received: synced to disk.",
+        "waybill_received_bytes_total": "Bytes of received bundles.",
+        "waybill_receive_seconds": "Time from a bundle's request to its answer as received.",
+        "waybill_log_records_total": "Records written to the queue's log and synced.",
+        "waybill_log_written_bytes_total": "Bytes written to the queue's log.",
+        "waybill_log_sync_seconds": "Time of a sync of the queue's log.",
+        "waybill_bundles_settled_total": "Bundles whose transactions and receipt are committed.",
+        "waybill_bundles_quarantined_total": "Bundles that could not be processed.",
+        "waybill_bundles_repeated_total": "Deliveries of bundles that had their receipt already.",
+        "waybill_batches_failed_total": "Batches that were given back: the database was away.",
+        "waybill_transactions_settled_total": "Transactions, by outcome.",
+        "waybill_settle_seconds": "Time from a batch's lease to its commit.",
+    ]
+}
