@@ -12,13 +12,22 @@ package struct Digest256: Hashable, Sendable {
     }
 
     /// Nil unless there are exactly 32 bytes.
-    package init?(bytes: some Collection<UInt8>) {
+    package init?(bytes: [UInt8]) {
+        self.init(bytes: bytes[...])
+    }
+
+    /// Nil unless there are exactly 32 bytes.
+    package init?(bytes: ArraySlice<UInt8>) {
         guard bytes.count == 32 else { return nil }
-        var words: [UInt64] = [0, 0, 0, 0]
-        for (index, byte) in bytes.enumerated() {
-            words[index / 8] = words[index / 8] << 8 | UInt64(byte)
+        self = bytes.withUnsafeBytes { Self(raw: $0) }
+    }
+
+    /// Not generic on purpose: it runs for every transaction, in other modules.
+    private init(raw: UnsafeRawBufferPointer) {
+        func word(_ index: Int) -> UInt64 {
+            UInt64(bigEndian: raw.loadUnaligned(fromByteOffset: 8 * index, as: UInt64.self))
         }
-        self.init(words: (words[0], words[1], words[2], words[3]))
+        self.init(words: (word(0), word(1), word(2), word(3)))
     }
 
     /// Reads 64 hexadecimal digits; nil for any other text.
@@ -38,11 +47,7 @@ package struct Digest256: Hashable, Sendable {
     }
 
     package init(_ digest: SHA256.Digest) {
-        var words: [UInt64] = [0, 0, 0, 0]
-        for (index, byte) in digest.enumerated() {
-            words[index / 8] = words[index / 8] << 8 | UInt64(byte)
-        }
-        self.init(words: (words[0], words[1], words[2], words[3]))
+        self = digest.withUnsafeBytes { Self(raw: $0) }
     }
 
     /// SHA-256 over the parts' raw digests, in part order, also for one part (CONTRACT.md, Receipt).
@@ -51,14 +56,14 @@ package struct Digest256: Hashable, Sendable {
     }
 
     package var bytes: [UInt8] {
-        var result: [UInt8] = []
-        result.reserveCapacity(32)
-        for word in [words.0, words.1, words.2, words.3] {
-            for shift in stride(from: UInt64(56), through: 0, by: -8) {
-                result.append(UInt8(truncatingIfNeeded: word >> shift))
-            }
+        [UInt8](unsafeUninitializedCapacity: 32) { buffer, count in
+            let raw = UnsafeMutableRawBufferPointer(buffer)
+            raw.storeBytes(of: words.0.bigEndian, toByteOffset: 0, as: UInt64.self)
+            raw.storeBytes(of: words.1.bigEndian, toByteOffset: 8, as: UInt64.self)
+            raw.storeBytes(of: words.2.bigEndian, toByteOffset: 16, as: UInt64.self)
+            raw.storeBytes(of: words.3.bigEndian, toByteOffset: 24, as: UInt64.self)
+            count = 32
         }
-        return result
     }
 
     package static func == (left: Digest256, right: Digest256) -> Bool {

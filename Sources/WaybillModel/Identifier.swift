@@ -28,17 +28,18 @@ package struct Identifier<Kind>: Hashable, Sendable {
     }
 
     /// Reads 16 bytes in network order; nil for any other number of bytes.
-    package init?(bytes: some Collection<UInt8>) {
+    package init?(bytes: [UInt8]) {
+        self.init(bytes: bytes[...])
+    }
+
+    /// Reads 16 bytes in network order; nil for any other number of bytes.
+    package init?(bytes: ArraySlice<UInt8>) {
         guard bytes.count == 16 else { return nil }
-        var words: (UInt64, UInt64) = (0, 0)
-        for (index, byte) in bytes.enumerated() {
-            if index < 8 {
-                words.0 = words.0 << 8 | UInt64(byte)
-            } else {
-                words.1 = words.1 << 8 | UInt64(byte)
-            }
+        self = bytes.withUnsafeBytes { raw in
+            Self(
+                high: UInt64(bigEndian: raw.loadUnaligned(as: UInt64.self)),
+                low: UInt64(bigEndian: raw.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
         }
-        self.init(high: words.0, low: words.1)
     }
 
     /// The 16 bytes in network order.
