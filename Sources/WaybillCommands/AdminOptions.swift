@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Foundation
 internal import WaybillClient
+internal import WaybillModel
 
 /// How the operator's commands find the server.
 struct AdminOptions: ParsableArguments {
@@ -28,7 +29,7 @@ struct AdminOptions: ParsableArguments {
 
     private func address() throws -> (url: String, token: String) {
         guard let adminUrl else {
-            let file = try ServerAddressFile.read(dataDirectory: dataDir)
+            let file = try ServerAddress.read(dataDirectory: dataDir)
             return (file.adminURL, file.token)
         }
         guard let token = ProcessInfo.processInfo.environment["WAYBILL_ADMIN_TOKEN"] else {
@@ -39,20 +40,9 @@ struct AdminOptions: ParsableArguments {
     }
 }
 
-/// `admin.json`, which a running server leaves in its data directory.
-struct ServerAddressFile: Decodable {
-    let adminURL: String
-    /// Without `/v1`.
-    let deviceURL: String
-    let token: String
-
-    enum CodingKeys: String, CodingKey {
-        case token
-        case adminURL = "admin_url"
-        case deviceURL = "device_url"
-    }
-
-    static func read(dataDirectory: String) throws -> ServerAddressFile {
+extension ServerAddress {
+    /// What the server that runs on the data directory has left there.
+    static func read(dataDirectory: String) throws -> ServerAddress {
         let path = dataDirectory + "/admin.json"
         let data: Data
         do {
@@ -67,7 +57,7 @@ struct ServerAddressFile: Decodable {
                         + "--data-dir right?")
         }
         do {
-            return try JSONDecoder().decode(ServerAddressFile.self, from: data)
+            return try JSONDecoder().decode(ServerAddress.self, from: data)
         } catch {
             throw CommandFailure(.failed, "\(path) is not understood: \(error)")
         }

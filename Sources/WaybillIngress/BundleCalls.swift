@@ -65,8 +65,7 @@ struct BundleCalls: Sendable {
         if let queued, queued.state != .settled, queued.state != .quarantined {
             return JSONAnswer.response(text: JSONAnswer.text(queued, of: bundleID))
         }
-        let reference = BundleReference(deviceID: device.deviceID, bundleID: bundleID)
-        let receipt = try await store.receipts(of: [reference])[reference]
+        let receipt = try await store.receipts(of: [key])[key]
         guard let standing = receipt.map({ BundleStanding($0) }) ?? queued else {
             throw Self.unknown
         }

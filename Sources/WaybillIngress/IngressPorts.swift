@@ -1,5 +1,5 @@
 package import WaybillModel
-package import WaybillQueue
+internal import WaybillQueue
 package import WaybillStore
 package import WaybillUpload
 
@@ -19,8 +19,8 @@ package protocol ReceiptStore: Sendable {
         _ device: DeviceID, after: Int64, limit: Int, bytesMax: Int
     ) async throws(StoreError) -> ReceiptBatch
     func receipts(
-        of bundles: [BundleReference]
-    ) async throws(StoreError) -> [BundleReference: StoredReceipt]
+        of bundles: [BundleKey]
+    ) async throws(StoreError) -> [BundleKey: StoredReceipt]
     func confirm(_ device: DeviceID, through: Int64) async throws(StoreError)
     func receiptKeys() async throws(StoreError) -> [ReceiptKey]
 }
@@ -36,15 +36,7 @@ package struct ReceiptHistory: SettledBundles {
     }
 
     package func find(_ keys: [BundleKey]) async throws -> [BundleKey: BundleStanding] {
-        let references = keys.map {
-            BundleReference(deviceID: $0.deviceID, bundleID: $0.bundleID)
-        }
-        var found: [BundleKey: BundleStanding] = [:]
-        for (reference, receipt) in try await store.receipts(of: references) {
-            let key = BundleKey(deviceID: reference.deviceID, bundleID: reference.bundleID)
-            found[key] = BundleStanding(receipt)
-        }
-        return found
+        try await store.receipts(of: keys).mapValues { BundleStanding($0) }
     }
 }
 

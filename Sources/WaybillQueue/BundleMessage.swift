@@ -1,16 +1,5 @@
 package import WaybillModel
 
-/// What names a bundle: its id is unique per device only.
-package struct BundleKey: Hashable, Sendable {
-    package let deviceID: DeviceID
-    package let bundleID: BundleID
-
-    package init(deviceID: DeviceID, bundleID: BundleID) {
-        self.deviceID = deviceID
-        self.bundleID = bundleID
-    }
-}
-
 /// A complete bundle on its way from the upload to a listener.
 package struct BundleMessage: Sendable, Equatable {
     package var tenant: TenantID

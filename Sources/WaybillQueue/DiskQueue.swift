@@ -1,6 +1,6 @@
 package import Logging
 internal import SegmentedLog
-internal import WaybillModel
+package import WaybillModel
 internal import WaybillThreads
 
 /// The queue on this machine's disk: decisions in memory, truth in a segmented log.

@@ -39,20 +39,3 @@ struct DataDirectory: Sendable {
         try DurableFile.write(Array(try encoder.encode(address)), to: adminFile, mode: 0o600)
     }
 }
-
-/// `admin.json` in the data directory, mode 0600.
-struct ServerAddress: Codable, Sendable {
-    let adminURL: String
-    /// Without `/v1`.
-    let deviceURL: String
-    /// Of the operator; made anew at each start.
-    let token: String
-    let processID: Int32
-
-    enum CodingKeys: String, CodingKey {
-        case token
-        case adminURL = "admin_url"
-        case deviceURL = "device_url"
-        case processID = "pid"
-    }
-}

@@ -11,17 +11,6 @@ package struct DeviceEpoch: Hashable, Sendable {
     }
 }
 
-/// A bundle of one device: what receipts are found by.
-package struct BundleReference: Hashable, Sendable {
-    package let deviceID: DeviceID
-    package let bundleID: BundleID
-
-    package init(deviceID: DeviceID, bundleID: BundleID) {
-        self.deviceID = deviceID
-        self.bundleID = bundleID
-    }
-}
-
 /// A file that holds the bytes of a bundle which could not be processed.
 package struct DeadLetterFile: Sendable {
     package let id: DeadLetterID
@@ -89,7 +78,7 @@ package struct BundleToSettle: Sendable {
 
     package var partCount: Int { partByteCounts.count }
     package var byteCount: Int { partByteCounts.reduce(0, +) }
-    var reference: BundleReference { BundleReference(deviceID: deviceID, bundleID: bundleID) }
+    var key: BundleKey { BundleKey(deviceID: deviceID, bundleID: bundleID) }
 }
 
 /// What became of one bundle of a batch, once the batch is committed.

@@ -53,14 +53,14 @@ struct EarlierReceipt {
     let counts: OutcomeCounts
 
     static func find(
-        _ bundles: [BundleReference], over connection: PostgresConnection
-    ) throws(PostgresError) -> [BundleReference: EarlierReceipt] {
+        _ bundles: [BundleKey], over connection: PostgresConnection
+    ) throws(PostgresError) -> [BundleKey: EarlierReceipt] {
         let result = try connection.query(
             SettlingStatements.findReceipts,
             [.uuids(bundles.map(\.deviceID.words)), .uuids(bundles.map(\.bundleID.words))])
-        var found: [BundleReference: EarlierReceipt] = [:]
+        var found: [BundleKey: EarlierReceipt] = [:]
         for row in result.rows {
-            let key = BundleReference(
+            let key = BundleKey(
                 deviceID: DeviceID(try row.uuid(0)), bundleID: BundleID(try row.uuid(1)))
             found[key] = EarlierReceipt(
                 sequence: try row.int8(2), bundleDigest: try row.digest(3),

@@ -9,7 +9,7 @@ struct SealedLine {
     let sealed: [UInt8]
 
     /// What the line is sealed for.
-    static func context(_ bundle: BundleReference, index: Int) -> String {
+    static func context(_ bundle: BundleKey, index: Int) -> String {
         "exception/\(bundle.deviceID)/\(bundle.bundleID)/\(index)"
     }
 

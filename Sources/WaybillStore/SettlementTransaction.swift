@@ -47,17 +47,17 @@ package struct SettlementTransaction {
         for bundle in bundles where progress[bundle.deviceID]?.tenant != bundle.tenant {
             throw StoreError.invalid("device of a bundle: unknown, or of another tenant")
         }
-        let found = try EarlierReceipt.find(bundles.map(\.reference), over: context.connection)
+        let found = try EarlierReceipt.find(bundles.map(\.key), over: context.connection)
         var earlier: [Int: EarlierReceipt] = [:]
         var same: [Int: Int] = [:]
-        var first: [BundleReference: Int] = [:]
+        var first: [BundleKey: Int] = [:]
         for (ordinal, bundle) in bundles.enumerated() {
-            if let receipt = found[bundle.reference] {
+            if let receipt = found[bundle.key] {
                 earlier[ordinal] = receipt
-            } else if let before = first[bundle.reference] {
+            } else if let before = first[bundle.key] {
                 same[ordinal] = before
             } else {
-                first[bundle.reference] = ordinal
+                first[bundle.key] = ordinal
             }
         }
         earlierReceipts = earlier
@@ -174,7 +174,7 @@ package struct SettlementTransaction {
     ) throws {
         notes[bundle].append(note)
         let sealed = try context.rootKey.seal(
-            raw, context: SealedLine.context(bundles[bundle].reference, index: note.index))
+            raw, context: SealedLine.context(bundles[bundle].key, index: note.index))
         sealedLines.append(SealedLine(bundle: bundle, note: note, sealed: sealed))
         sealedByteCount += sealed.count
         if sealedByteCount >= Self.sealedBytesMax { try flushSealedLines() }

@@ -35,15 +35,15 @@ extension Store {
 
     /// The valid receipts of bundles; those that have none are missing in the answer.
     package func receipts(
-        of bundles: [BundleReference]
-    ) async throws(StoreError) -> [BundleReference: StoredReceipt] {
+        of bundles: [BundleKey]
+    ) async throws(StoreError) -> [BundleKey: StoredReceipt] {
         try await perform(as: .server) { connection in
             let result = try connection.query(
                 StoreStatements.findReceipts,
                 [.uuids(bundles.map(\.deviceID.words)), .uuids(bundles.map(\.bundleID.words))])
-            var found: [BundleReference: StoredReceipt] = [:]
+            var found: [BundleKey: StoredReceipt] = [:]
             for row in result.rows {
-                let key = BundleReference(
+                let key = BundleKey(
                     deviceID: DeviceID(try row.uuid(0)), bundleID: BundleID(try row.uuid(1)))
                 found[key] = StoredReceipt(
                     document: try row.text(2), sequence: try row.int8(3),

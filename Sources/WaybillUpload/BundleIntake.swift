@@ -1,4 +1,4 @@
-internal import WaybillModel
+package import WaybillModel
 package import WaybillQueue
 
 /// Brings complete bundles into the queue, each once.

@@ -1,5 +1,5 @@
 package import WaybillModel
-package import WaybillQueue
+internal import WaybillQueue
 
 /// A complete bundle as it stands now.
 package struct BundleStanding: Sendable, Equatable {

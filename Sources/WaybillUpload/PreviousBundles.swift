@@ -1,5 +1,5 @@
 internal import Synchronization
-package import WaybillQueue
+package import WaybillModel
 
 /// Where settled bundles are found: the database, seen from the upload.
 package protocol SettledBundles: Sendable {

@@ -48,7 +48,7 @@ struct CommandLineTests {
 
     @Test func aDirectoryWithoutAServerIsUnreachable() {
         let failure = #expect(throws: CommandFailure.self) {
-            try ServerAddressFile.read(dataDirectory: "/nowhere/at/all")
+            try ServerAddress.read(dataDirectory: "/nowhere/at/all")
         }
         #expect(failure?.kind == .unreachable)
     }

@@ -15,7 +15,7 @@ final class MemoryStore: DeviceDirectory, ReceiptStore {
         var seen: [DeviceID] = []
         var lookUps = 0
         var receipts: [DeviceID: [StoredReceipt]] = [:]
-        var references: [BundleReference: StoredReceipt] = [:]
+        var references: [BundleKey: StoredReceipt] = [:]
         var confirmed: [DeviceID: Int64] = [:]
     }
 
@@ -49,7 +49,7 @@ final class MemoryStore: DeviceDirectory, ReceiptStore {
                 bundleDigest: .ofBundle(parts: parts), state: .settled,
                 partByteCounts: parts.map { _ in 10 })
             state.receipts[device, default: []].append(receipt)
-            state.references[BundleReference(deviceID: device, bundleID: bundle)] = receipt
+            state.references[BundleKey(deviceID: device, bundleID: bundle)] = receipt
         }
     }
 
@@ -115,8 +115,8 @@ final class MemoryStore: DeviceDirectory, ReceiptStore {
     }
 
     func receipts(
-        of bundles: [BundleReference]
-    ) async throws(StoreError) -> [BundleReference: StoredReceipt] {
+        of bundles: [BundleKey]
+    ) async throws(StoreError) -> [BundleKey: StoredReceipt] {
         try reach { state in state.references.filter { bundles.contains($0.key) } }
     }
 

@@ -53,7 +53,7 @@ import WaybillThreads
                 WHERE outcome = 'conflict'
                 """)
             #expect(kept.count == 1)
-            let reference = BundleReference(
+            let reference = BundleKey(
                 deviceID: DeviceID(try kept[0].uuid(0)), bundleID: BundleID(try kept[0].uuid(1)))
             let raw = try fixture.rootKey.open(
                 kept[0].bytes(3),

@@ -108,8 +108,8 @@ import WaybillPostgres
                 try await receipts(after: 3, limit: 1, bytesMax: 1 << 20).documents
                     == [all.documents[3]])
             #expect(try await receipts(after: 5, limit: 9, bytesMax: 1 << 20).documents == [])
-            let keys = bundles.map(\.reference)
-            let missing = BundleReference(deviceID: device.deviceID, bundleID: .random())
+            let keys = bundles.map(\.key)
+            let missing = BundleKey(deviceID: device.deviceID, bundleID: .random())
             let found = try await fixture.store.receipts(of: keys + [missing])
             #expect(found.count == 5)
             #expect(found[keys[2]]?.document == all.documents[2])

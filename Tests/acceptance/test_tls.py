@@ -53,6 +53,7 @@ def test_a_bundle_travels_over_tls(world, monkeypatch):
     assert answer.headers["Location"] == f"{device.base}/v1/bundles/{bundle_id}"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_plain_http_and_old_tls_are_refused(world):
     server, certificate = world
     with pytest.raises(requests.exceptions.ConnectionError):

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Foundation
 internal import WaybillClient
+internal import WaybillModel
 
 struct DemoCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -69,7 +70,7 @@ struct DemoSettings: Sendable {
         }
     }
 
-    private func demonstrate(_ address: ServerAddressFile) async throws {
+    private func demonstrate(_ address: ServerAddress) async throws {
         let session = ClientSession(connectionsMax: devicesAtOnce)
         let report: DemoReport
         do {

@@ -1,5 +1,6 @@
 internal import Foundation
 internal import Subprocess
+internal import WaybillModel
 
 #if canImport(System)
     internal import System
@@ -17,7 +18,7 @@ struct DemoServer: Sendable {
     /// Runs the server while `work` runs. Whatever way `work` ends, the server is asked to stop and
     /// has ended on return.
     func run<Result: Sendable>(
-        _ work: (ServerAddressFile) async throws -> Result
+        _ work: (ServerAddress) async throws -> Result
     ) async throws -> Result {
         try FileManager.default.createDirectory(
             atPath: dataDirectory, withIntermediateDirectories: true,
@@ -43,7 +44,7 @@ struct DemoServer: Sendable {
         ) { execution in
             try await waitUntilReady(execution.standardOutput)
             let result = try await work(
-                ServerAddressFile.read(dataDirectory: dataDirectory))
+                ServerAddress.read(dataDirectory: dataDirectory))
             await execution.teardown(using: teardown)
             return result
         }
