@@ -2,7 +2,7 @@
 # The one command: format, build with warnings as errors, unit tests, a stranger's client, the demo.
 #
 # Stops at the first step that fails, with exit code 1. The last line counts steps and tests.
-# WAYBILL_KILLS=N sets how often the crash test kills the server (default 10).
+# WAYBILL_TEST_KILLS=N sets how often the crash test kills the server (default 10).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/prepare.sh

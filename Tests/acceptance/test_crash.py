@@ -11,8 +11,8 @@ import requests
 from server import Server
 from stranger import bundle_sha256, new_id, transaction
 
-KILLS = int(os.environ.get("WAYBILL_KILLS", "10"))
-SEED = int(os.environ.get("WAYBILL_SEED", random.randrange(1 << 32)))
+KILLS = int(os.environ.get("WAYBILL_TEST_KILLS", "10"))
+SEED = int(os.environ.get("WAYBILL_TEST_SEED", random.randrange(1 << 32)))
 
 
 class Sender(threading.Thread):
@@ -54,7 +54,7 @@ class Sender(threading.Thread):
 
 @pytest.mark.slow
 def test_what_was_acknowledged_survives_kill_9(tmp_path):
-    print(f"seed {SEED}: set WAYBILL_SEED to repeat, WAYBILL_KILLS for more than {KILLS}")
+    print(f"seed {SEED}: set WAYBILL_TEST_SEED to repeat, WAYBILL_TEST_KILLS for more than {KILLS}")
     chance = random.Random(SEED)
     server = Server(tmp_path / "data").start()
     try:

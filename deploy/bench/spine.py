@@ -3,8 +3,9 @@
 Acknowledging: 32 connections of wrk send bundles of 1,000 devices, sealed beforehand, each once;
 listeners stand still meanwhile. Settling: the listeners then work off that backlog.
 Limits: a request that the same server answers without work, the median of a sync on the same
-disk, binary COPY of the rows that were just settled into the same table over one and two
-connections, key derivations a second with OpenSSL on one core.
+disk, binary COPY of all rows settled so far into an empty table with the same columns, keys and
+checks over one and two connections (psql's start included), key derivations a second with OpenSSL
+on one core.
 """
 
 import argparse
