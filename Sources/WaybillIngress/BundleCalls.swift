@@ -8,7 +8,6 @@ internal import WaybillUpload
 
 /// `POST /v1/bundles`, `GET` and `DELETE /v1/bundles/{id}`.
 struct BundleCalls: Sendable {
-    let authenticator: DeviceAuthenticator
     let intake: BundleIntake
     let store: any ReceiptStore
     let options: IngressOptions
@@ -16,7 +15,7 @@ struct BundleCalls: Sendable {
 
     /// Receives a bundle of one part; answers after it is synced to disk.
     func receive(_ call: DeviceCall) async throws -> Response {
-        let device = try await authenticator.authenticate(call.request.headers)
+        let device = try call.device
         let started = Timestamp.now
         let clock = ContinuousClock.now
         let fields = try UploadFields(call.request.headers)
@@ -58,7 +57,7 @@ struct BundleCalls: Sendable {
 
     /// Where a bundle stands: from the queue while it is there, else from its receipt.
     func status(_ call: DeviceCall) async throws -> Response {
-        let device = try await authenticator.authenticate(call.request.headers)
+        let device = try call.device
         guard let bundleID = BundleID(call.parameter) else { throw Self.unknown }
         let key = BundleKey(deviceID: device.deviceID, bundleID: bundleID)
         let queued = intake.find(key)

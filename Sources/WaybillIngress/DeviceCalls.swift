@@ -5,7 +5,6 @@ internal import WaybillStore
 
 /// `POST /v1/enrollments` and `GET /v1/device`.
 struct DeviceCalls: Sendable {
-    let authenticator: DeviceAuthenticator
     let registry: DeviceRegistry
     let directory: any DeviceDirectory
     let store: any ReceiptStore
@@ -33,7 +32,7 @@ struct DeviceCalls: Sendable {
 
     /// Tells a device who it is and how far it has got.
     func status(_ call: DeviceCall) async throws -> Response {
-        let device = try await authenticator.authenticate(call.request.headers)
+        let device = try call.device
         let progress = try await store.progress(device.deviceID)
         return try JSONAnswer.response(
             DeviceStatus(

@@ -5,19 +5,26 @@ internal import WaybillModel
 internal import WaybillStore
 internal import WaybillUpload
 
-/// Answers every request of the device side: finds its route, and turns errors into problems.
+/// Answers every request of the device side: finds its route, authenticates the device, and turns
+/// errors into problems.
 package struct DeviceResponder: HTTPResponder {
     private let routes: RouteTable
+    private let authenticator: DeviceAuthenticator
     private let metrics: IngressMetrics
     private let admits: @Sendable (String) -> Bool
 
     init(
-        routes: RouteTable, metrics: IngressMetrics, admits: @escaping @Sendable (String) -> Bool
+        routes: RouteTable, authenticator: DeviceAuthenticator, metrics: IngressMetrics,
+        admits: @escaping @Sendable (String) -> Bool
     ) {
         self.routes = routes
+        self.authenticator = authenticator
         self.admits = admits
         self.metrics = metrics
     }
+
+    /// Every path with its methods.
+    package var templates: [(path: String, methods: [String])] { routes.templates }
 
     package func respond(
         to request: Request, context: IngressContext
@@ -30,10 +37,9 @@ package struct DeviceResponder: HTTPResponder {
                 throw Problem(.forbidden, "Plain HTTP is for trusted proxies; use https.")
             }
             switch routes.match(request.method, path: request.uri.path) {
-            case .handler(let handler, let matched, let parameter):
-                template = matched
-                let call = DeviceCall(request: request, context: context, parameter: parameter)
-                response = try await handler(call)
+            case .handler(let target):
+                template = target.template
+                response = try await answer(request, context, target)
                 if request.method == .head { response = response.createHeadResponse() }
             case .wrongMethod(let allowed, let matched):
                 template = matched
@@ -54,6 +60,19 @@ package struct DeviceResponder: HTTPResponder {
         metrics.count(
             template, status: response.status.code, duration: ContinuousClock.now - started)
         return response
+    }
+
+    private func answer(
+        _ request: Request, _ context: IngressContext, _ target: RouteTable.Target
+    ) async throws -> Response {
+        var device: RegisteredDevice?
+        if !target.marks.contains(.isPublic) {
+            device = try await authenticator.authenticate(request.headers)
+        }
+        return try await target.handler(
+            DeviceCall(
+                request: request, context: context, parameters: target.parameters,
+                identified: device))
     }
 
     private func problem(for error: any Error, _ context: IngressContext) -> Problem {

@@ -62,29 +62,29 @@ package struct IngressService: Service {
         let authenticator = DeviceAuthenticator(
             registry: parts.registry, directory: parts.directory)
         let bundles = BundleCalls(
-            authenticator: authenticator, intake: parts.intake, store: parts.receipts,
-            options: options, metrics: metrics)
+            intake: parts.intake, store: parts.receipts, options: options, metrics: metrics)
         let receipts = ReceiptCalls(
-            authenticator: authenticator, store: parts.receipts, bell: parts.bell,
-            keyRing: parts.keyRing, options: options)
+            store: parts.receipts, bell: parts.bell, keyRing: parts.keyRing, options: options)
         let devices = DeviceCalls(
-            authenticator: authenticator, registry: parts.registry, directory: parts.directory,
-            store: parts.receipts, options: options)
+            registry: parts.registry, directory: parts.directory, store: parts.receipts,
+            options: options)
         var routes = RouteTable()
         // `base_url` ends with /v1; a client that appends /v1 to it once more is understood too.
         for prefix in ["/v1", "/v1/v1"] {
-            routes.add("\(prefix)/bundles", [.post: bundles.receive])
+            routes.add("\(prefix)/bundles", [.post: bundles.receive], receiving: [.post])
             routes.add(
                 "\(prefix)/bundles/{id}", [.get: bundles.status, .delete: bundles.giveUp])
             routes.add("\(prefix)/receipts", [.get: receipts.page])
             routes.add("\(prefix)/receipts/confirm", [.post: receipts.confirm])
-            routes.add("\(prefix)/enrollments", [.post: devices.enroll])
+            routes.add("\(prefix)/enrollments", [.post: devices.enroll], isPublic: true)
             routes.add("\(prefix)/device", [.get: devices.status])
         }
         for prefix in ["", "/v1"] {
-            routes.add("\(prefix)/.well-known/waybill-keys.json", [.get: receipts.keys])
+            routes.add(
+                "\(prefix)/.well-known/waybill-keys.json", [.get: receipts.keys], isPublic: true)
         }
-        return DeviceResponder(routes: routes, metrics: metrics, admits: options.admits)
+        return DeviceResponder(
+            routes: routes, authenticator: authenticator, metrics: metrics, admits: options.admits)
     }
 
     private static func server(_ options: IngressOptions) throws -> HTTPServerBuilder {

@@ -9,7 +9,6 @@ internal import WaybillThreads
 
 /// `GET /v1/receipts`, `POST /v1/receipts/confirm`, and the public keys.
 struct ReceiptCalls: Sendable {
-    let authenticator: DeviceAuthenticator
     let store: any ReceiptStore
     let bell: ReceiptBell
     let keyRing: ReceiptKeyRing
@@ -22,7 +21,7 @@ struct ReceiptCalls: Sendable {
 
     /// Receipts after a number, oldest first; waits for the first one if the device asks for that.
     func page(_ call: DeviceCall) async throws -> Response {
-        let device = try await authenticator.authenticate(call.request.headers)
+        let device = try call.device
         if call.request.headers[.accept]?.lowercased().contains("text/event-stream") == true {
             throw Problem(
                 .unsupportedMediaType,
@@ -49,7 +48,7 @@ struct ReceiptCalls: Sendable {
 
     /// Notes that the device holds all receipts up to a number.
     func confirm(_ call: DeviceCall) async throws -> Response {
-        let device = try await authenticator.authenticate(call.request.headers)
+        let device = try call.device
         let confirmation = try await JSONBody.decode(Confirmation.self, of: call)
         guard confirmation.through >= 0 else {
             throw Problem(.invalidRequest, "`through` is not below 0.")

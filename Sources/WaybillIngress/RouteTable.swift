@@ -1,13 +1,31 @@
 internal import HTTPTypes
 internal import Hummingbird
 internal import WaybillModel
+internal import WaybillStore
 
 /// One request on its way through a handler.
 struct DeviceCall: Sendable {
     let request: Request
     let context: IngressContext
+    let parameters: PathParameters
+    /// Nil on a public route.
+    let identified: RegisteredDevice?
+
     /// What stands in the place of `{id}`; empty on a route without one.
-    let parameter: String
+    var parameter: String { parameters.id }
+
+    /// What stands in the place of `{n}`; empty on a route without one.
+    var number: String { parameters.number }
+
+    /// The device that the request comes from, authenticated by the responder.
+    ///
+    /// - Throws: 401 on a public route, where nobody is authenticated.
+    var device: RegisteredDevice {
+        get throws(Problem) {
+            guard let identified else { throw DeviceAuthenticator.refusal }
+            return identified
+        }
+    }
 
     /// The first value of a query parameter, as sent.
     func query(_ name: String) -> Substring? {
@@ -19,65 +37,124 @@ struct DeviceCall: Sendable {
     }
 }
 
+/// The variable segments of a path, as sent.
+struct PathParameters: Sendable {
+    /// `{id}`.
+    var id = ""
+    /// `{n}`.
+    var number = ""
+}
+
+/// What the responder does around a handler.
+struct RouteMarks: OptionSet, Sendable {
+    let rawValue: Int
+
+    /// Nobody is authenticated.
+    static let isPublic = RouteMarks(rawValue: 1)
+    /// Takes a bundle's bytes: refused while the intake is closed.
+    static let receives = RouteMarks(rawValue: 2)
+    /// Charged to the device by bytes instead of as one request.
+    static let countsBytes = RouteMarks(rawValue: 4)
+}
+
 /// The calls of the contract: which paths there are, and what each method does on them.
 struct RouteTable: Sendable {
     typealias Handler = @Sendable (DeviceCall) async throws -> Response
 
-    fileprivate struct Route: Sendable {
+    /// One method of one path.
+    struct Target: Sendable {
+        let handler: Handler
         /// For metrics: a closed set.
         let template: String
-        let segments: [Substring]
-        let handlers: [HTTPRequest.Method: Handler]
+        let marks: RouteMarks
+        let parameters: PathParameters
     }
-
-    private var routes: [Route] = []
 
     /// What a request is for.
     enum Match {
-        case handler(Handler, template: String, parameter: String)
+        case handler(Target)
         case wrongMethod(allowed: String, template: String)
         case none
     }
 
-    /// Adds a path; `{id}` stands for one segment.
-    mutating func add(_ template: String, _ handlers: [HTTPRequest.Method: Handler]) {
-        routes.append(
-            Route(
-                template: template,
-                segments: template.split(separator: "/", omittingEmptySubsequences: false),
-                handlers: handlers))
+    fileprivate struct Route: Sendable {
+        let template: String
+        let segments: [Substring]
+        let handlers: [HTTPRequest.Method: Handler]
+        let isPublic: Bool
+        let receiving: Set<HTTPRequest.Method>
+    }
+
+    /// Paths without parameters.
+    private var fixed: [String: Route] = [:]
+    private var variable: [Route] = []
+
+    /// Adds a path; `{id}` and `{n}` stand for one segment each.
+    ///
+    /// - Parameters:
+    ///   - isPublic: handlers are called without a token.
+    ///   - receiving: methods that take a bundle's bytes and are refused while the intake is closed.
+    mutating func add(
+        _ template: String, _ handlers: [HTTPRequest.Method: Handler], isPublic: Bool = false,
+        receiving: Set<HTTPRequest.Method> = []
+    ) {
+        let route = Route(
+            template: template,
+            segments: template.split(separator: "/", omittingEmptySubsequences: false),
+            handlers: handlers, isPublic: isPublic, receiving: receiving)
+        if template.contains("{") { variable.append(route) } else { fixed[template] = route }
+    }
+
+    /// Every path with its methods, in order; those that only repeat `/v1` are left out.
+    var templates: [(path: String, methods: [String])] {
+        (Array(fixed.values) + variable)
+            .filter { !$0.template.hasPrefix("/v1/v1/") }
+            .map { ($0.template, $0.handlers.keys.map(\.rawValue).sorted()) }
+            .sorted { $0.0 < $1.0 }
     }
 
     func match(_ method: HTTPRequest.Method, path: String) -> Match {
+        if let route = fixed[path] { return route.match(method, PathParameters()) }
         let segments = path.split(separator: "/", omittingEmptySubsequences: false)
-        for route in routes {
-            guard let parameter = Self.parameter(segments, of: route.segments) else { continue }
-            let wanted = method == .head && route.handlers[.head] == nil ? .get : method
-            guard let handler = route.handlers[wanted] else {
-                return .wrongMethod(allowed: route.allowed, template: route.template)
-            }
-            return .handler(handler, template: route.template, parameter: parameter)
+        for route in variable {
+            guard let parameters = route.parameters(of: segments) else { continue }
+            return route.match(method, parameters)
         }
         return .none
-    }
-
-    private static func parameter(_ path: [Substring], of template: [Substring]) -> String? {
-        guard path.count == template.count else { return nil }
-        var parameter = ""
-        for (given, wanted) in zip(path, template) {
-            if wanted == "{id}" {
-                parameter = String(given)
-            } else if given != wanted {
-                return nil
-            }
-        }
-        return parameter
     }
 }
 
 extension RouteTable.Route {
+    fileprivate func match(
+        _ method: HTTPRequest.Method, _ parameters: PathParameters
+    ) -> RouteTable.Match {
+        let wanted = method == .head && handlers[.head] == nil ? .get : method
+        guard let handler = handlers[wanted] else {
+            return .wrongMethod(allowed: allowed, template: template)
+        }
+        var marks: RouteMarks = isPublic ? .isPublic : []
+        if receiving.contains(wanted) { marks.insert(.receives) }
+        if wanted == .put || wanted == .patch { marks.insert(.countsBytes) }
+        return .handler(
+            RouteTable.Target(
+                handler: handler, template: template, marks: marks, parameters: parameters))
+    }
+
+    fileprivate func parameters(of path: [Substring]) -> PathParameters? {
+        guard path.count == segments.count else { return nil }
+        var parameters = PathParameters()
+        for (given, wanted) in zip(path, segments) {
+            switch wanted {
+            case "{id}": parameters.id = String(given)
+            case "{n}": parameters.number = String(given)
+            default: guard given == wanted else { return nil }
+            }
+        }
+        return parameters
+    }
+
     /// The value of `Allow`.
-    fileprivate var allowed: String {
+    private var allowed: String {
         var names = Set(handlers.keys.map(\.rawValue))
         if names.contains("GET") { names.insert("HEAD") }
         return names.sorted().joined(separator: ", ")
