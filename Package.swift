@@ -95,7 +95,11 @@ let package = Package(
         // Level 3
         .target(
             name: "Migrations", path: "Migrations", exclude: [], sources: ["Migrations.swift"],
-            resources: [.embedInCode("0001_create_schema.sql")], swiftSettings: strict),
+            resources: [
+                .embedInCode("0001_create_schema.sql"),
+                .embedInCode("0002_add_dead_letter_retries.sql"),
+            ],
+            swiftSettings: strict),
         .target(
             name: "WaybillQueue",
             dependencies: ["WaybillModel", "WaybillThreads", "SegmentedLog", logging, metrics],

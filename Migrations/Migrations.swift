@@ -5,6 +5,10 @@
 package enum Migrations {
     /// File names without `.sql`, and their bytes.
     package static let all: [(name: String, sql: [UInt8])] = [
-        ("0001_create_schema", PackageResources._001_create_schema_sql)
+        ("0001_create_schema", PackageResources._001_create_schema_sql),
+        (
+            "0002_add_dead_letter_retries",
+            PackageResources._002_add_dead_letter_retries_sql
+        ),
     ]
 }

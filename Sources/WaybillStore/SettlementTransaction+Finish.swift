@@ -181,6 +181,7 @@ extension SettlementTransaction {
                 .texts(letters.map(\.3)),
                 .texts(letters.map(\.4.name)),
                 .int8s(letters.map { Int64($0.4.byteCount) }),
+                .int4s(owners.map { Int32(clamping: max(0, $0.epoch)) }),
                 .text(context.node),
             ])
     }

@@ -107,10 +107,13 @@ enum SettlingStatements {
     static let insertDeadLetters: PostgresStatement =
         """
         INSERT INTO dead_letters (dead_letter_id, tenant_id, device_id, bundle_id, receipt_seq, code,
-            detail, file_name, byte_count, node)
-        SELECT w.*, $10::text
+            detail, file_name, byte_count, epoch, node)
+        SELECT w.dead_letter_id, w.tenant_id, w.device_id, w.bundle_id, w.receipt_seq, w.code,
+            w.detail, w.file_name, w.byte_count, NULLIF(w.epoch, 0), $11::text
         FROM unnest($1::uuid[], $2::integer[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[],
-            $7::text[], $8::text[], $9::bigint[]) AS w
+            $7::text[], $8::text[], $9::bigint[], $10::integer[])
+            AS w (dead_letter_id, tenant_id, device_id, bundle_id, receipt_seq, code, detail,
+                file_name, byte_count, epoch)
         """
 
     static let insertAudit: PostgresStatement =
