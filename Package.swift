@@ -131,7 +131,7 @@ let package = Package(
                 hummingbird, hummingbirdCore, hummingbirdTLS, httpTypes, nioHTTPTypes, nioSSL,
                 nioCore, logging, metrics, crypto, lifecycle,
             ],
-            swiftSettings: strict),
+            resources: [.embedInCode("Resources/openapi.yaml")], swiftSettings: strict),
         .target(
             name: "WaybillListener",
             dependencies: [

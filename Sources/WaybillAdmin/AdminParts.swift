@@ -10,6 +10,8 @@ package struct AdminParts: Sendable {
     package var node: String
     package var version: String
     package var startedAt: Timestamp
+    /// What `/openapi.yaml` answers with.
+    package var document: ServedDocument
     /// The metrics as Prometheus text.
     package var renderMetrics: @Sendable () -> String
     /// True once the schema is up to date.
@@ -20,6 +22,7 @@ package struct AdminParts: Sendable {
     package init(
         listeners: any ListenerControl, queue: any QueueOverview, tenants: any TenantStore,
         operations: any OperationStore, node: String, version: String, startedAt: Timestamp,
+        document: ServedDocument,
         renderMetrics: @escaping @Sendable () -> String,
         isMigrated: @escaping @Sendable () -> Bool,
         onRevoke: @escaping @Sendable (DeviceID) -> Void
@@ -31,6 +34,7 @@ package struct AdminParts: Sendable {
         self.node = node
         self.version = version
         self.startedAt = startedAt
+        self.document = document
         self.renderMetrics = renderMetrics
         self.isMigrated = isMigrated
         self.onRevoke = onRevoke

@@ -29,7 +29,9 @@ package struct AdminService: Service {
         token: OperatorToken, parts: AdminParts
     ) -> Router<BasicRequestContext> {
         var paths = AdminPaths()
-        for path in ["/livez", "/readyz", "/startupz", "/metrics"] { paths.add(path, "GET, HEAD") }
+        for path in ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.yaml"] {
+            paths.add(path, "GET, HEAD")
+        }
         for path in ["status", "queue", "devices"] { paths.add("/admin/v1/\(path)", "GET, HEAD") }
         paths.add("/admin/v1/listeners", "GET, HEAD, PUT")
         paths.add("/admin/v1/tenants", "GET, HEAD, POST")
@@ -42,6 +44,7 @@ package struct AdminService: Service {
         router.get("readyz", use: health.ready)
         router.get("startupz", use: health.started)
         router.get("metrics", use: health.metrics)
+        router.get("openapi.yaml", use: health.document)
 
         let calls = AdminCalls(parts: parts)
         let admin = router.group("admin/v1").add(middleware: OperatorGate(token: token))

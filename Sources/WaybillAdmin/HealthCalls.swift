@@ -1,5 +1,6 @@
 internal import HTTPTypes
 internal import Hummingbird
+internal import NIOCore
 internal import WaybillModel
 internal import WaybillQueue
 
@@ -48,6 +49,17 @@ struct HealthCalls: Sendable {
         return try AdminAnswer.json(
             Readiness(ready: reasons.isEmpty, reasons: reasons, warnings: warnings),
             status: reasons.isEmpty ? .ok : .serviceUnavailable)
+    }
+
+    /// The description of both sides, the same as on the device side.
+    func document(_ request: Request, _ context: BasicRequestContext) -> Response {
+        let document = parts.document
+        guard !document.isKnown(to: request.headers[.ifNoneMatch]) else {
+            return Response(status: .notModified, headers: [.eTag: document.tag])
+        }
+        return Response(
+            status: .ok, headers: [.eTag: document.tag, .contentType: document.mediaType],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: document.bytes)))
     }
 
     func metrics(_ request: Request, _ context: BasicRequestContext) -> Response {

@@ -82,6 +82,7 @@ package struct IngressService: Service {
         for prefix in ["", "/v1"] {
             routes.add(
                 "\(prefix)/.well-known/waybill-keys.json", [.get: receipts.keys], isPublic: true)
+            routes.add("\(prefix)/openapi.yaml", [.get: DocumentCalls().get], isPublic: true)
         }
         return DeviceResponder(
             routes: routes, authenticator: authenticator, metrics: metrics, admits: options.admits)

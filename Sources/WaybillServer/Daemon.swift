@@ -128,7 +128,8 @@ struct Daemon {
             parts: AdminParts(
                 listeners: listeners, queue: queue, tenants: store, operations: store,
                 node: Self.node,
-                version: Self.version, startedAt: startedAt, renderMetrics: { metrics.render() },
+                version: Self.version, startedAt: startedAt, document: .openAPI,
+                renderMetrics: { metrics.render() },
                 isMigrated: { gate.signerIfOpen != nil }, onRevoke: { registry.revoke($0) }),
             logger: Logger(label: "waybill.admin"),
             onRunning: { announcement.operatorSideListens(port: $0) })

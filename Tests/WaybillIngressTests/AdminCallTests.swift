@@ -6,6 +6,7 @@ import NIOCore
 import Synchronization
 import Testing
 import WaybillAdmin
+import WaybillIngress
 import WaybillListener
 import WaybillModel
 import WaybillPostgres
@@ -89,21 +90,52 @@ private struct QueueOfOperations: QueueOverview {
 }
 
 @Suite struct AdminCallTests {
+    private func router(
+        _ operations: MemoryOperations
+    ) -> Router<BasicRequestContext> {
+        AdminService.router(
+            token: OperatorToken("0perator"),
+            parts: AdminParts(
+                listeners: operations, queue: QueueOfOperations(operations: operations),
+                tenants: operations, operations: operations, node: "node-1", version: "0",
+                startedAt: .now, document: .openAPI, renderMetrics: { "metric 1\n" },
+                isMigrated: { true },
+                onRevoke: { _ in }))
+    }
+
     private func run(
         _ operations: MemoryOperations,
         _ test: @Sendable (any TestClientProtocol) async throws -> Void
     ) async throws {
-        let parts = AdminParts(
-            listeners: operations, queue: QueueOfOperations(operations: operations),
-            tenants: operations, operations: operations, node: "node-1", version: "0",
-            startedAt: .now, renderMetrics: { "metric 1\n" }, isMigrated: { true },
-            onRevoke: { _ in })
         try await Application(
-            router: AdminService.router(token: OperatorToken("0perator"), parts: parts)
+            router: router(operations)
         ).test(.router, test)
     }
 
     private var authorization: HTTPFields { [.authorization: "Bearer 0perator"] }
+
+    /// The document's operator side and the router: the same paths, the same methods.
+    @Test func documentNamesWhatTheOperatorSideServes() throws {
+        let live = Set(
+            router(MemoryOperations()).routes.filter { $0.method != .head }.map {
+                "\($0.method) /\($0.path)".replacing("//", with: "/")
+            })
+        let documented = try DocumentedCalls(ServedDocument.openAPI).operatorSide
+        #expect(live.subtracting(documented).sorted() == ["GET /openapi.yaml"])
+        #expect(documented.subtracting(live).isEmpty)
+    }
+
+    @Test func servesTheDocumentWithoutAToken() async throws {
+        try await run(MemoryOperations()) { client in
+            let document = try await client.execute(uri: "/openapi.yaml", method: .get)
+            #expect(document.headers[.contentType] == "application/yaml")
+            #expect(document.text.hasPrefix("openapi: 3.1"))
+            let again = try await client.execute(
+                uri: "/openapi.yaml", method: .get,
+                headers: [.ifNoneMatch: try #require(document.headers[.eTag])])
+            #expect(again.status == .notModified)
+        }
+    }
 
     @Test func letsNobodyInWithoutTheToken() async throws {
         try await run(MemoryOperations()) { client in

@@ -46,6 +46,9 @@ struct DeviceSide: Sendable {
                 keyRing: ReceiptKeyRing(store: store)))
     }
 
+    /// Every path with its methods.
+    var templates: [(path: String, methods: [String])] { responder.templates }
+
     /// Files that were left in the directory of parts.
     func fileNames() throws -> [String] {
         try FileManager.default.contentsOfDirectory(atPath: scratch)
