@@ -223,7 +223,7 @@ let package = Package(
             name: "WaybillIngressTests",
             dependencies: [
                 "WaybillIngress", "WaybillAdmin", "WaybillListener", "WaybillUpload",
-                "WaybillModel", "WaybillQueue",
+                "WaybillModel", "WaybillQueue", "WaybillThreads",
                 "WaybillStore", "WaybillPostgres", "WaybillSealing", hummingbird,
                 hummingbirdTesting, httpTypes, nioCore, lifecycle,
             ],

@@ -39,9 +39,7 @@ struct AdminCalls: Sendable {
         let body = try await decode(ListenerRequest.self, request)
         let before = parts.listeners.status
         if let wanted = request.headers[.ifMatch], wanted != "*", wanted != Self.tag(before) {
-            throw Problem(
-                title: "Somebody else changed it", status: 412, code: "precondition_failed",
-                detail: "The target is \(before.target) now.", retryable: false)
+            throw Problem(.preconditionFailed, "The target is \(before.target) now.")
         }
         try parts.listeners.setTarget(body.target)
         await record(

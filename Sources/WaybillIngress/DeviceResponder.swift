@@ -10,17 +10,21 @@ internal import WaybillUpload
 package struct DeviceResponder: HTTPResponder {
     private let routes: RouteTable
     private let authenticator: DeviceAuthenticator
+    private let gate: IntakeGate
+    private let quotas: Quotas
     private let metrics: IngressMetrics
-    private let admits: @Sendable (String) -> Bool
+    private let options: IngressOptions
 
     init(
-        routes: RouteTable, authenticator: DeviceAuthenticator, metrics: IngressMetrics,
-        admits: @escaping @Sendable (String) -> Bool
+        routes: RouteTable, authenticator: DeviceAuthenticator, gate: IntakeGate,
+        metrics: IngressMetrics, options: IngressOptions
     ) {
         self.routes = routes
         self.authenticator = authenticator
-        self.admits = admits
+        self.gate = gate
         self.metrics = metrics
+        self.options = options
+        quotas = Quotas(options)
     }
 
     /// Every path with its methods.
@@ -33,7 +37,7 @@ package struct DeviceResponder: HTTPResponder {
         var template = "unknown"
         var response: Response
         do {
-            guard admits(context.peerAddress ?? "") else {
+            guard options.admits(context.peerAddress ?? "") else {
                 throw Problem(.forbidden, "Plain HTTP is for trusted proxies; use https.")
             }
             switch routes.match(request.method, path: request.uri.path) {
@@ -62,17 +66,61 @@ package struct DeviceResponder: HTTPResponder {
         return response
     }
 
+    /// Everything that comes before a handler, cheapest first, and nothing of it reads the body.
     private func answer(
         _ request: Request, _ context: IngressContext, _ target: RouteTable.Target
     ) async throws -> Response {
-        var device: RegisteredDevice?
-        if !target.marks.contains(.isPublic) {
-            device = try await authenticator.authenticate(request.headers)
+        var call = DeviceCall(
+            request: request, context: context, parameters: target.parameters, identified: nil)
+        guard !target.marks.contains(.isPublic) else {
+            return try await answerAnybody(call, target.handler)
         }
-        return try await target.handler(
-            DeviceCall(
-                request: request, context: context, parameters: target.parameters,
-                identified: device))
+        let device = try await authenticate(call)
+        call.identified = device
+        let countsBytes = target.marks.contains(.countsBytes)
+        try quotas.charge(device.deviceID, for: request, countsBytes: countsBytes)
+        if target.marks.contains(.receives) { try gate.check() }
+        guard countsBytes else { return try await target.handler(call) }
+        defer {
+            quotas.charge(device.deviceID, unannounced: context.bytesRead, of: request)
+        }
+        return try await target.handler(call)
+    }
+
+    /// A public call; guessing codes is what strangers may not do too often.
+    private func answerAnybody(
+        _ call: DeviceCall, _ handler: RouteTable.Handler
+    ) async throws -> Response {
+        guard call.request.method == .post else { return try await handler(call) }
+        let address = address(of: call)
+        try quotas.checkFailures(of: address)
+        do {
+            return try await handler(call)
+        } catch {
+            if case .codeInvalid = error as? StoreError { quotas.countFailure(of: address) }
+            if let problem = error as? Problem, problem.status == 403 {
+                quotas.countFailure(of: address)
+            }
+            throw error
+        }
+    }
+
+    /// - Throws: 401, and 429 when this address has sent too many tokens that are none.
+    private func authenticate(_ call: DeviceCall) async throws(Problem) -> RegisteredDevice {
+        if let device = authenticator.known(call.request.headers) { return device }
+        let address = address(of: call)
+        try quotas.checkFailures(of: address)
+        do {
+            return try await authenticator.authenticate(call.request.headers)
+        } catch {
+            if error.status == 401 { quotas.countFailure(of: address) }
+            throw error
+        }
+    }
+
+    private func address(of call: DeviceCall) -> String {
+        options.clientAddress(
+            peer: call.context.peerAddress ?? "", forwarded: call.request.headers[.forwardedFor])
     }
 
     private func problem(for error: any Error, _ context: IngressContext) -> Problem {

@@ -78,6 +78,7 @@ extension HTTPField.Name {
     static let reprDigest = name("Repr-Digest")
     static let idempotencyKey = name("Idempotency-Key")
     static let waybillEpoch = name("Waybill-Epoch")
+    static let forwardedFor = name("X-Forwarded-For")
 
     private static func name(_ text: String) -> HTTPField.Name {
         guard let name = HTTPField.Name(text) else { preconditionFailure("\(text) is no name") }

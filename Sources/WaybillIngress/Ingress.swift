@@ -17,10 +17,12 @@ package struct IngressParts: Sendable {
     package var receipts: any ReceiptStore
     package var bell: ReceiptBell
     package var keyRing: ReceiptKeyRing
+    package var gate: IntakeGate
 
     package init(
         intake: BundleIntake, registry: DeviceRegistry, directory: any DeviceDirectory,
-        receipts: any ReceiptStore, bell: ReceiptBell, keyRing: ReceiptKeyRing
+        receipts: any ReceiptStore, bell: ReceiptBell, keyRing: ReceiptKeyRing,
+        gate: IntakeGate = .alwaysOpen
     ) {
         self.intake = intake
         self.registry = registry
@@ -28,6 +30,7 @@ package struct IngressParts: Sendable {
         self.receipts = receipts
         self.bell = bell
         self.keyRing = keyRing
+        self.gate = gate
     }
 }
 
@@ -85,7 +88,8 @@ package struct IngressService: Service {
             routes.add("\(prefix)/openapi.yaml", [.get: DocumentCalls().get], isPublic: true)
         }
         return DeviceResponder(
-            routes: routes, authenticator: authenticator, metrics: metrics, admits: options.admits)
+            routes: routes, authenticator: authenticator, gate: parts.gate, metrics: metrics,
+            options: options)
     }
 
     private static func server(_ options: IngressOptions) throws -> HTTPServerBuilder {

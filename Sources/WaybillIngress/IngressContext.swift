@@ -19,6 +19,9 @@ package struct IngressContext: RequestContext {
     /// The peer's address, without a port.
     var peerAddress: String? { channel.remoteAddress?.ipAddress }
 
+    /// Bytes of the body that were read so far.
+    var bytesRead: Int { progress.byteCount }
+
     /// Hands on the body piece by piece, as `take` has time for it; asks for it where the client
     /// waits to be asked.
     ///
@@ -38,6 +41,7 @@ package struct IngressContext: RequestContext {
                 throw BrokenRequest(cause: error)
             }
             guard let piece else { break }
+            progress.note(piece.readableBytes)
             try await take(piece)
         }
         progress.isComplete = true
@@ -84,9 +88,16 @@ package struct IngressContext: RequestContext {
     }
 }
 
-/// Whether a body was read to its end.
+/// How far a body was read.
 private final class BodyProgress: Sendable {
     private let value = Atomic(false)
+    private let count = Atomic(0)
+
+    var byteCount: Int { count.load(ordering: .relaxed) }
+
+    func note(_ byteCount: Int) {
+        count.wrappingAdd(byteCount, ordering: .relaxed)
+    }
 
     var isComplete: Bool {
         get { value.load(ordering: .relaxed) }

@@ -18,6 +18,12 @@ package struct IngressOptions: Sendable {
     /// HTTP is spoken beyond loopback.
     package var admits: @Sendable (String) -> Bool = { _ in true }
 
+    /// Whether a peer is a proxy whose `X-Forwarded-For` is believed.
+    package var isProxy: @Sendable (String) -> Bool = { _ in false }
+
+    /// How often requests from one address may fail for want of a valid token or code.
+    package var failureRate = Rate(perSecond: 20, burst: 200)
+
     package struct TLSFiles: Sendable {
         package var certificate: String
         package var key: String
@@ -37,6 +43,17 @@ package struct IngressOptions: Sendable {
         self.tls = tls
         self.publicURL = publicURL
         self.limits = limits
+    }
+
+    /// Where a request comes from: the peer, or whom a trusted proxy names last.
+    ///
+    /// - Parameter forwarded: the value of `X-Forwarded-For`.
+    func clientAddress(peer: String, forwarded: String?) -> String {
+        guard isProxy(peer), let named = forwarded,
+            let last = named.split(separator: ",").last
+        else { return peer }
+        let address = last.filter { $0 != " " }
+        return address.utf8.count <= 64 ? address : peer
     }
 
     /// The URL that answers name, without a slash at the end.

@@ -24,6 +24,11 @@ extension Problem {
                 "Other bytes were received under this bundle id; seal them under a new one.")
         case .diskFull:
             self.init(.diskFull, "There is no room for the part.", retryAfter: 60)
+        case .backlogFull:
+            self.init(
+                .backlogFull, "Too many bundles are waiting to be processed.", retryAfter: 30)
+        case .draining:
+            self.init(.shuttingDown, "The server takes no new bundles.", retryAfter: 30)
         case .io, .noThread:
             self.init(.internalError, "The part could not be stored.", retryAfter: 10)
         case .queue(let error):

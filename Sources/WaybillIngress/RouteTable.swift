@@ -9,7 +9,7 @@ struct DeviceCall: Sendable {
     let context: IngressContext
     let parameters: PathParameters
     /// Nil on a public route.
-    let identified: RegisteredDevice?
+    var identified: RegisteredDevice?
 
     /// What stands in the place of `{id}`; empty on a route without one.
     var parameter: String { parameters.id }

@@ -19,6 +19,9 @@ package struct Limits: Codable, Sendable, Equatable {
     package var headerBytesMax = 16 << 10
     package var requestsPerSecond = 50
     package var requestsBurst = 200
+    /// What `PUT` and `PATCH` are charged by, in place of requests.
+    package var bytesPerSecond = 32 << 20
+    package var bytesBurst = 256 << 20
 
     package init() {}
 
@@ -36,5 +39,7 @@ package struct Limits: Codable, Sendable, Equatable {
         case headerBytesMax = "header_bytes_max"
         case requestsPerSecond = "requests_per_second"
         case requestsBurst = "requests_burst"
+        case bytesPerSecond = "bytes_per_second"
+        case bytesBurst = "bytes_burst"
     }
 }

@@ -64,6 +64,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
     case codeInvalid = "code_invalid"
     case forbidden
     case alreadyExists = "already_exists"
+    case preconditionFailed = "precondition_failed"
     case databaseUnavailable = "database_unavailable"
     case backlogFull = "backlog_full"
     case shuttingDown = "shutting_down"
@@ -77,6 +78,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .invalidRequest, .idempotencyKeyMissing: .badRequest
         case .idempotencyConflict, .digestMismatch: .unprocessableContent
         case .offsetConflict, .alreadyComplete, .notIssued, .alreadyExists: .conflict
+        case .preconditionFailed: .preconditionFailed
         case .tooLarge: .contentTooLarge
         case .unsupportedMediaType: .unsupportedMediaType
         case .methodNotAllowed: .methodNotAllowed
@@ -120,6 +122,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .codeInvalid: "The code is not valid"
         case .forbidden: "Not allowed for this role"
         case .alreadyExists: "It exists already"
+        case .preconditionFailed: "Somebody else changed it"
         case .databaseUnavailable: "The database is away"
         case .backlogFull: "The backlog is full"
         case .shuttingDown: "The server is shutting down"

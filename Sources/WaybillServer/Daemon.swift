@@ -115,11 +115,12 @@ struct Daemon {
             queue: queue, directory: parts, previous: previous,
             options: UploadOptions(
                 inlineBytesMax: configuration.inlineBytesMax, limits: configuration.limits))
+        let intakeGate = intakeGate(queue)
         let ingress = try IngressService(
             options: configuration.ingressOptions,
             parts: IngressParts(
                 intake: intake, registry: registry, directory: store, receipts: store, bell: bell,
-                keyRing: keyRing),
+                keyRing: keyRing, gate: intakeGate),
             logger: Logger(label: "waybill.ingress"),
             onRunning: { announcement.deviceSideListens(port: $0) })
         let admin = AdminService(
@@ -141,6 +142,20 @@ struct Daemon {
         try await run([
             gate, UntilShutdown { await previous.run() }, keeper, admin, listeners, ingress,
         ])
+    }
+
+    private func intakeGate(_ queue: DiskQueue) -> IntakeGate {
+        let path = directory.path
+        return IntakeGate(
+            options: IntakeGate.Options(
+                diskFreeFloor: configuration.diskFreeFloor,
+                bundlesMax: configuration.backlogBundlesMax,
+                bytesMax: configuration.backlogBytesMax),
+            diskFree: { IntakeGate.room(at: path) },
+            backlog: {
+                let status = queue.status
+                return (bundles: status.depth, bytes: status.bytes)
+            })
     }
 
     /// The registry as it was saved last. It is a cache: without it, tokens are looked up in the
@@ -215,8 +230,10 @@ extension ServerConfiguration {
         var options = IngressOptions(
             host: deviceAddress.host, port: deviceAddress.port, tls: files, publicURL: publicURL,
             limits: limits)
+        options.failureRate = failureRate
+        let proxies = trustedProxies
+        options.isProxy = { peer in proxies.contains { $0.contains(peer) } }
         if files == nil {
-            let proxies = trustedProxies
             options.admits = { peer in
                 SocketAddress(host: peer, port: 0).isLoopback
                     || proxies.contains { $0.contains(peer) }

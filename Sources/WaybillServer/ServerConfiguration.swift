@@ -1,5 +1,6 @@
 internal import Foundation
 internal import Logging
+internal import WaybillIngress
 internal import WaybillModel
 
 /// What the server runs with: every value checked, no text left to read.
@@ -23,6 +24,11 @@ struct ServerConfiguration: Sendable {
     var segmentBytes = 64 << 20
     var inlineBytesMax = 256 << 10
     var limits = Limits()
+    /// Nil: the gate's own.
+    var diskFreeFloor: Int?
+    var backlogBundlesMax = 0
+    var backlogBytesMax = 0
+    var failureRate = Rate(perSecond: 0, burst: 1)
 
     /// Reads every setting; throws all problems at once.
     init(_ layers: SettingLayers) throws(ConfigurationFault) {
@@ -53,9 +59,26 @@ struct ServerConfiguration: Sendable {
         limits.partRatioMax = reader.integer("part-ratio-max", in: 1...1032)
         limits.bundleTransactionsMax = reader.integer(
             "bundle-transactions-max", in: 1...10_000_000)
+        readPressure(&reader)
         var problems = reader.problems
         problems += contradictions()
         guard problems.isEmpty else { throw ConfigurationFault(problems: problems) }
+    }
+
+    /// Where the server begins to refuse.
+    private mutating func readPressure(_ reader: inout SettingReader) {
+        if reader.text("disk-free-floor") != "auto" {
+            diskFreeFloor = reader.byteCount("disk-free-floor", in: 0...1 << 50)
+        }
+        backlogBundlesMax = reader.integer("backlog-bundles-max", in: 0...1 << 40)
+        backlogBytesMax = reader.byteCount("backlog-bytes-max", in: 0...1 << 50)
+        limits.requestsPerSecond = reader.integer("rate-requests", in: 0...1_000_000)
+        limits.requestsBurst = reader.integer("rate-requests-burst", in: 1...1_000_000)
+        limits.bytesPerSecond = reader.byteCount("rate-bytes", in: 0...1 << 40)
+        limits.bytesBurst = reader.byteCount("rate-bytes-burst", in: 1 << 10...1 << 40)
+        failureRate = Rate(
+            perSecond: reader.integer("rate-failures", in: 0...1_000_000),
+            burst: reader.integer("rate-failures-burst", in: 1...1_000_000))
     }
 
     /// True when TLS is spoken by the server itself.

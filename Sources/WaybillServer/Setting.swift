@@ -75,5 +75,36 @@ extension Setting {
         Setting(
             key: "bundle-transactions-max", summary: "transactions in one bundle",
             defaultText: "100000"),
+        Setting(
+            key: "disk-free-floor",
+            summary: "free disk space below which nothing is received; auto is the smaller of "
+                + "1 GiB and 5 %, 0 is none",
+            defaultText: "auto"),
+        Setting(
+            key: "backlog-bundles-max", summary: "unsettled bundles at which receiving pauses",
+            defaultText: "10000000"),
+        Setting(
+            key: "backlog-bytes-max", summary: "bytes of the queue's log at which receiving pauses",
+            defaultText: "1024GiB"),
+        Setting(
+            key: "rate-requests", summary: "requests a second and device, 0 for no limit",
+            defaultText: "50"),
+        Setting(
+            key: "rate-requests-burst", summary: "requests a device may send at once",
+            defaultText: "200"),
+        Setting(
+            key: "rate-bytes",
+            summary: "bytes a second and device of PUT and PATCH, 0 for no limit",
+            defaultText: "32MiB"),
+        Setting(
+            key: "rate-bytes-burst", summary: "bytes of PUT and PATCH a device may send at once",
+            defaultText: "256MiB"),
+        Setting(
+            key: "rate-failures",
+            summary: "refused tokens and codes a second and address, 0 for no limit",
+            defaultText: "20"),
+        Setting(
+            key: "rate-failures-burst", summary: "refused tokens and codes of an address at once",
+            defaultText: "200"),
     ]
 }

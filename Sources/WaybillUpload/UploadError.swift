@@ -11,8 +11,12 @@ package enum UploadError: Error, Sendable {
     case refused(ArchiveRefusal)
     /// Other bytes are known under this bundle id.
     case conflict
-    /// No room for the part's file.
+    /// No room for the part's file, or the disk's floor is reached.
     case diskFull
+    /// More is waiting to be settled than may wait.
+    case backlogFull
+    /// An operator lets nothing new in.
+    case draining
     /// A system call on a part's file failed.
     case io(errno: Int32, operation: String)
     /// No thread for the files of parts.
@@ -31,7 +35,7 @@ package enum UploadError: Error, Sendable {
     package var isRetryable: Bool {
         switch self {
         case .tooLarge, .digestMismatch, .refused, .conflict: false
-        case .diskFull, .io, .noThread: true
+        case .diskFull, .backlogFull, .draining, .io, .noThread: true
         case .queue(let error): error.isRetryable || error.isFatal || error == .closed
         }
     }
@@ -50,6 +54,8 @@ package enum UploadError: Error, Sendable {
         case .refused(let refusal): refusal.shortDescription
         case .conflict: "idempotency_conflict"
         case .diskFull: "disk_full"
+        case .backlogFull: "backlog_full"
+        case .draining: "draining"
         case .io: "io"
         case .noThread: "no_thread"
         case .queue(let error): "queue_" + error.shortDescription
@@ -65,6 +71,8 @@ extension UploadError: CustomStringConvertible {
         case .refused(let refusal): refusal.description
         case .conflict: "other bytes are known under this bundle id"
         case .diskFull: "no room for the part"
+        case .backlogFull: "too much is waiting to be settled"
+        case .draining: "nothing new is let in"
         case .io(let number, let operation): "\(operation) failed (errno \(number))"
         case .noThread(let number): "cannot start a thread (errno \(number))"
         case .queue(let error): error.description

@@ -21,9 +21,13 @@ struct DeviceSide: Sendable {
     let registry = DeviceRegistry()
     let device: RegisteredDevice
     let previous: PreviousBundles
+    let gate = IntakeGate.alwaysOpen
     private let responder: DeviceResponder
 
-    init(partBytesMax: Int = 100_000, inlineBytesMax: Int = 4096) throws {
+    init(
+        partBytesMax: Int = 100_000, inlineBytesMax: Int = 4096,
+        _ adjust: (inout IngressOptions) -> Void = { _ in }
+    ) throws {
         let url = FileManager.default.temporaryDirectory.appending(
             path: "waybill-ingress-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
@@ -35,6 +39,7 @@ struct DeviceSide: Sendable {
         previous = PreviousBundles(source: ReceiptHistory(store: store))
         var options = IngressOptions(host: "127.0.0.1", port: 0, limits: limits)
         options.recheckInterval = .milliseconds(20)
+        adjust(&options)
         responder = IngressService.responder(
             options: options,
             parts: IngressParts(
@@ -43,7 +48,7 @@ struct DeviceSide: Sendable {
                     previous: previous,
                     options: UploadOptions(inlineBytesMax: inlineBytesMax, limits: limits)),
                 registry: registry, directory: store, receipts: store, bell: bell,
-                keyRing: ReceiptKeyRing(store: store)))
+                keyRing: ReceiptKeyRing(store: store), gate: gate))
     }
 
     /// Every path with its methods.
