@@ -47,7 +47,7 @@ package protocol OpenFile: AnyObject, Sendable {
 
 extension OpenFile {
     /// Writes all of `bytes`, however many calls it takes.
-    func writeAll(_ bytes: ArraySlice<UInt8>, at offset: Int) throws(LogError) {
+    package func writeAll(_ bytes: ArraySlice<UInt8>, at offset: Int) throws(LogError) {
         var rest = bytes
         var offset = offset
         while !rest.isEmpty {

@@ -18,6 +18,8 @@ package struct LogOptions: Sendable {
     package var pendingBytesMax = 128 << 20
     /// Bulk records are refused when the disk has less room than this.
     package var freeBytesFloor = 0
+    /// Names of files in the directory that are not the log's, and not reported as unknown.
+    package var otherNames: Set<String> = []
 
     package init(directory: String, masterKey: MasterKey) {
         self.directory = directory

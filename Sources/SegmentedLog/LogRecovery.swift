@@ -130,7 +130,7 @@ struct LogRecovery {
             if name.hasSuffix(SegmentName.draftSuffix) {
                 try fileSystem.unlink(options.directory + "/" + name)
             } else if SegmentName.number(name) == nil, name != "lock", name != "identity",
-                !name.hasSuffix(".idx")
+                !name.hasSuffix(".idx"), !options.otherNames.contains(name)
             {
                 outcome.report.unknownFiles.append(name)
             }

@@ -93,7 +93,7 @@ struct BundleOpener {
             guard let part = message.parts.first, message.parts.count == 1 else {
                 return .failure(.refused(.cannotOpen, detail: "the number of parts is not 1"))
             }
-            let source = try PartSource(part, directory: context.partsDirectory)
+            let source = try context.source(of: part)
             let layout = try ArchiveStructure.check(source, limits: context.archiveLimits)
             let salt = try source.read(at: layout.saltOffset, count: 16)
             let plans = epochs.compactMap { epoch -> KeyPlan? in

@@ -9,6 +9,8 @@ package import WaybillStore
 #endif
 
 /// The bytes of quarantined bundles: one sealed file a part, for operators.
+///
+/// A file's form is told at ``SealedFileHeader``.
 package struct DeadLetterFiles: Sendable {
     private let directory: String
     private let rootKey: RootKey
@@ -19,31 +21,97 @@ package struct DeadLetterFiles: Sendable {
         self.rootKey = rootKey
     }
 
-    /// Seals and writes every part; durable on return.
+    /// Seals and writes every part, with the memory of one chunk; durable on return.
     ///
     /// The files' names follow from device, bundle and digest, so that a second delivery after a
     /// crash writes the same files again instead of leaving orphans.
     ///
+    /// - Parameter open: gives the source of a part's bytes.
     /// - Throws: ``ListenerError/deadLetterUnwritable(errno:)``, worth a retry; or what the parts'
     ///   source or the sealing throws.
-    func keep(_ message: BundleMessage, partsDirectory: String) throws -> DeadLetterFile {
+    func keep(
+        _ message: BundleMessage, open: (PartContent) throws -> PartSource
+    ) throws -> DeadLetterFile {
         let name =
             "\(message.deviceID)-\(message.bundleID)-\(message.bundleDigest.description.prefix(16))"
         for (index, part) in message.parts.enumerated() {
-            let source = try PartSource(part, directory: partsDirectory)
-            let bytes = try source.read(at: 0, count: source.byteCount)
-            let file = "\(name).\(index + 1)"
-            try write(rootKey.seal(bytes, context: "dead-letter/\(file)"), to: file)
+            try write(try open(part), to: Self.partName(name, index + 1))
         }
         try sync(path: directory)
         return DeadLetterFile(id: .random(), name: name, byteCount: message.byteCount)
     }
 
-    private func write(_ bytes: [UInt8], to name: String) throws(ListenerError) {
-        let path = directory + "/" + name
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw .deadLetterUnwritable(errno: errno) }
+    /// The bytes of one part's file.
+    ///
+    /// - Throws: ``ListenerError/partUnreadable(errno:)``, ``ListenerError/deadLetterDamaged``.
+    func open(_ name: String) throws(ListenerError) -> SealedFile {
+        try SealedFile(
+            PartFile(path: path(of: name)), rootKey: rootKey, context: Self.context(name))
+    }
+
+    /// Whether all parts' files are there.
+    func isThere(_ name: String, partCount: Int) -> Bool {
+        (1...max(1, partCount)).allSatisfy { access(path(of: Self.partName(name, $0)), R_OK) == 0 }
+    }
+
+    /// Where a file of this name lies.
+    func path(of name: String) -> String { directory + "/" + name }
+
+    /// Of the file of one part, counted from 1.
+    static func partName(_ name: String, _ part: Int) -> String { "\(name).\(part)" }
+
+    /// Bytes of all files, as they lie on disk; files that come or go meanwhile may be missed.
+    package func byteCount() -> Int {
+        names().reduce(0) { sum, name in
+            var status = stat()
+            return lstat(path(of: name), &status) == 0 ? sum + Int(status.st_size) : sum
+        }
+    }
+
+    /// Names of all files, in no order; none when the directory cannot be read.
+    package func names() -> [String] {
+        guard let stream = opendir(directory) else { return [] }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { field in
+                field.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
+    }
+
+    /// Unlinks the files of all parts; those that are gone already are no error.
+    ///
+    /// - Throws: ``ListenerError/deadLetterUnwritable(errno:)``.
+    func remove(_ name: String, partCount: Int) throws(ListenerError) {
+        for part in 1...max(1, partCount) {
+            guard unlink(path(of: Self.partName(name, part))) == 0 || errno == ENOENT else {
+                throw .deadLetterUnwritable(errno: errno)
+            }
+        }
+        try sync(path: directory)
+    }
+
+    private static func context(_ name: String) -> String { "dead-letter/\(name)" }
+
+    private func write(_ source: PartSource, to name: String) throws {
+        let descriptor = openFile(path(of: name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw ListenerError.deadLetterUnwritable(errno: errno) }
         defer { close(descriptor) }
+        let header = SealedFileHeader(byteCount: source.byteCount)
+        let cipher = rootKey.chunkCipher(context: Self.context(name), header: header.bytes)
+        try write(header.bytes, to: descriptor)
+        for index in 0..<header.chunkCount {
+            let chunk = try source.read(
+                at: index * header.chunkByteCount, count: header.clearByteCount(of: index))
+            try write(cipher.seal(chunk, index: UInt64(index)), to: descriptor)
+        }
+        guard fsync(descriptor) == 0 else { throw ListenerError.deadLetterUnwritable(errno: errno) }
+    }
+
+    private func write(_ bytes: [UInt8], to descriptor: Int32) throws(ListenerError) {
         var written = 0
         while written < bytes.count {
             let count = bytes[written...].withUnsafeBytes {
@@ -55,13 +123,17 @@ package struct DeadLetterFiles: Sendable {
                 throw .deadLetterUnwritable(errno: errno)
             }
         }
-        guard fsync(descriptor) == 0 else { throw .deadLetterUnwritable(errno: errno) }
     }
 
     private func sync(path: String) throws(ListenerError) {
-        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        let descriptor = openFile(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
         guard descriptor >= 0 else { throw .deadLetterUnwritable(errno: errno) }
         defer { close(descriptor) }
         guard fsync(descriptor) == 0 else { throw .deadLetterUnwritable(errno: errno) }
     }
+}
+
+/// `open(2)`, which the method of the same name hides.
+private func openFile(_ path: String, _ flags: Int32, _ mode: mode_t) -> Int32 {
+    open(path, flags, mode)
 }

@@ -28,10 +28,20 @@ package struct ListenerContext: Sendable {
         self.makeSettler = makeSettler
         metrics = ListenerMetrics()
     }
+
+    /// The bytes of one part.
+    ///
+    /// - Throws: ``ListenerError/partUnreadable(errno:)``, ``ListenerError/deadLetterDamaged``.
+    func source(of part: PartContent) throws(ListenerError) -> PartSource {
+        try PartSource(part, directory: partsDirectory, deadLetters: deadLetters)
+    }
 }
 
 /// The queue as listeners see it: a port, and a way to wake those that wait in it.
 package protocol ListenerQueue: BundleQueue {
+    /// Notes that a bundle is being opened, should that end the process.
+    func beginOpening(_ delivery: Delivery) -> OpeningMark
+    func endOpening(_ mark: OpeningMark)
     /// Makes every waiting `lease` look at its `isCancelled`.
     func wake()
 }

@@ -4,6 +4,10 @@ package enum ListenerError: Error, CustomStringConvertible {
     case outOfRange(target: Int, min: Int, max: Int)
     /// A dead letter's bytes could not be written.
     case deadLetterUnwritable(errno: Int32)
+    /// A dead letter's file is not what was written.
+    case deadLetterDamaged
+    /// This node has not the files of a dead letter.
+    case deadLetterMissing
     /// A part's file could not be read.
     case partUnreadable(errno: Int32)
 
@@ -13,6 +17,8 @@ package enum ListenerError: Error, CustomStringConvertible {
             "\(target) listeners: the number must lie between \(min) and \(max)"
         case .deadLetterUnwritable(let number):
             "a dead letter could not be written (errno \(number))"
+        case .deadLetterDamaged: "a dead letter's file is damaged"
+        case .deadLetterMissing: "this node has not the dead letter's files"
         case .partUnreadable(let number):
             "a part's file could not be read (errno \(number))"
         }
@@ -20,7 +26,7 @@ package enum ListenerError: Error, CustomStringConvertible {
 
     package var isRetryable: Bool {
         switch self {
-        case .outOfRange: false
+        case .outOfRange, .deadLetterDamaged, .deadLetterMissing: false
         case .deadLetterUnwritable, .partUnreadable: true
         }
     }
@@ -31,6 +37,8 @@ package enum ListenerError: Error, CustomStringConvertible {
         switch self {
         case .outOfRange: "out_of_range"
         case .deadLetterUnwritable: "dead_letter_unwritable"
+        case .deadLetterDamaged: "dead_letter_damaged"
+        case .deadLetterMissing: "dead_letter_missing"
         case .partUnreadable: "part_unreadable"
         }
     }

@@ -11,12 +11,19 @@ internal import WaybillSealing
 enum PartSource: ArchiveSource, Sendable {
     case memory(MemorySource)
     case file(PartFile)
+    case sealed(SealedFile)
 
-    /// - Throws: ``ListenerError/partUnreadable(errno:)``.
-    init(_ part: PartContent, directory: String) throws(ListenerError) {
+    /// Opens the part's file, if it lies in one; it is closed with the last reference.
+    ///
+    /// - Parameter directory: of parts that are not sealed.
+    /// - Throws: ``ListenerError/partUnreadable(errno:)``, ``ListenerError/deadLetterDamaged``.
+    init(
+        _ part: PartContent, directory: String, deadLetters: DeadLetterFiles
+    ) throws(ListenerError) {
         switch part.location {
         case .inline(let bytes): self = .memory(MemorySource(bytes[...]))
         case .file(let name): self = .file(try PartFile(path: directory + "/" + name))
+        case .deadLetter(let name): self = .sealed(try deadLetters.open(name))
         }
     }
 
@@ -24,6 +31,7 @@ enum PartSource: ArchiveSource, Sendable {
         switch self {
         case .memory(let source): source.byteCount
         case .file(let source): source.byteCount
+        case .sealed(let source): source.byteCount
         }
     }
 
@@ -31,6 +39,7 @@ enum PartSource: ArchiveSource, Sendable {
         switch self {
         case .memory(let source): source.read(at: offset, count: count)
         case .file(let source): try source.read(at: offset, count: count)
+        case .sealed(let source): try source.read(at: offset, count: count)
         }
     }
 }

@@ -199,7 +199,7 @@ struct SettlingBatch {
     /// The bundle's bytes, kept for operators; nil when they cannot be read any more.
     private func deadLetter(_ message: BundleMessage) throws -> DeadLetterFile? {
         do {
-            return try context.deadLetters.keep(message, partsDirectory: context.partsDirectory)
+            return try context.deadLetters.keep(message) { try context.source(of: $0) }
         } catch ListenerError.partUnreadable {
             return nil
         }

@@ -17,11 +17,25 @@ package struct BundleMessage: Sendable, Equatable {
     package var receivedAt: Timestamp
     /// The peer's address, for the audit.
     package var source: String?
+    /// Set when an operator has a quarantined bundle processed again.
+    package var retryOf: RetryOf?
+
+    /// The dead letter that a message tries again, and the receipt that a success supersedes.
+    package struct RetryOf: Sendable, Equatable {
+        package let deadLetterID: DeadLetterID
+        /// Number of the quarantined bundle's receipt.
+        package let receiptSeq: Int64
+
+        package init(deadLetterID: DeadLetterID, receiptSeq: Int64) {
+            self.deadLetterID = deadLetterID
+            self.receiptSeq = receiptSeq
+        }
+    }
 
     package init(
         tenant: TenantID, tenantSlug: TenantSlug, deviceID: DeviceID, bundleID: BundleID,
         epoch: Int?, bundleDigest: Digest256, parts: [PartContent], startedAt: Timestamp,
-        receivedAt: Timestamp, source: String?
+        receivedAt: Timestamp, source: String?, retryOf: RetryOf? = nil
     ) {
         self.tenant = tenant
         self.tenantSlug = tenantSlug
@@ -33,6 +47,7 @@ package struct BundleMessage: Sendable, Equatable {
         self.startedAt = startedAt
         self.receivedAt = receivedAt
         self.source = source
+        self.retryOf = retryOf
     }
 
     package var key: BundleKey { BundleKey(deviceID: deviceID, bundleID: bundleID) }
@@ -52,6 +67,8 @@ package struct PartContent: Sendable, Equatable {
         case inline([UInt8])
         /// A file in the directory of parts, by name.
         case file(name: String)
+        /// A sealed file in the directory of dead letters, by name.
+        case deadLetter(name: String)
     }
 
     package init(digest: Digest256, byteCount: Int, location: Location) {

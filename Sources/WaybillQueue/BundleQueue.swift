@@ -7,6 +7,7 @@ package protocol BundleQueue: Sendable {
     ///
     /// Whether the key is new is decided atomically. When its first record is still on the way to
     /// the disk, a second caller waits for that sync too, so `existing` is as durable as `enqueued`.
+    /// A retry of a dead letter is new although its key is remembered as quarantined.
     ///
     /// - Throws: ``QueueError/diskFull`` (retry later), ``QueueError/unhealthy`` (fatal),
     ///   ``QueueError/closed``, ``QueueError/tooLarge(byteCount:)`` (never retry).
@@ -49,13 +50,19 @@ package struct Delivery: Sendable {
     package let number: UInt64
     /// 1 for the first delivery; counts charged attempts only, across restarts.
     package let attempt: Int
+    /// Time since the first charged attempt, across restarts; nil while there was none.
+    package let failingFor: Duration?
     /// With the bytes of inline parts.
     package let message: BundleMessage
 
-    package init(sequence: UInt64, number: UInt64, attempt: Int, message: BundleMessage) {
+    package init(
+        sequence: UInt64, number: UInt64, attempt: Int, failingFor: Duration? = nil,
+        message: BundleMessage
+    ) {
         self.sequence = sequence
         self.number = number
         self.attempt = attempt
+        self.failingFor = failingFor
         self.message = message
     }
 }

@@ -62,7 +62,7 @@ extension DiskQueue {
                 deliveries.append(
                     Delivery(
                         sequence: grant.sequence, number: grant.number, attempt: grant.attempt,
-                        message: message))
+                        failingFor: grant.failingFor, message: message))
             } catch .damaged, .noSuchSegment {
                 lose(grant)
             } catch {
@@ -104,7 +104,7 @@ extension DiskQueue {
     }
 
     /// Records what a settlement changed.
-    private func write(
+    func write(
         _ effect: QueueState.SettleEffect, whenDurable: @escaping @Sendable () -> Void
     ) {
         guard !effect.entries.isEmpty else { return whenDurable() }

@@ -14,11 +14,14 @@ package final class DiskQueue: BundleQueue {
         /// Threads that wait for work.
         var idleListeners = 0
         var isClosed = false
+        /// Which bundles are being opened; nil until the log is open.
+        var marks: OpeningMarks?
     }
 
     let shared: Monitor<Shared>
     let log: SegmentedLog
     let logger: Logger
+    let pauseFile: QueuePause
 
     /// Damage that the opening found in the log, in words; empty after any ordinary crash.
     package let recoveryFaults: [String]
@@ -26,11 +29,13 @@ package final class DiskQueue: BundleQueue {
     package let recoveryTornBytes: Int
 
     private init(
-        shared: Monitor<Shared>, log: SegmentedLog, report: RecoveryReport, logger: Logger
+        shared: Monitor<Shared>, log: SegmentedLog, report: RecoveryReport, logger: Logger,
+        pauseFile: QueuePause
     ) {
         self.shared = shared
         self.log = log
         self.logger = logger
+        self.pauseFile = pauseFile
         recoveryFaults = report.faults.map(\.description)
         recoveryTornBytes = report.tornBytes
     }
@@ -62,17 +67,22 @@ package final class DiskQueue: BundleQueue {
             let opened = try SegmentedLog.open(
                 options: try options.logOptions(), fileSystem: fileSystem, logger: logger,
                 onFatal: { error in
-                    shared.update { _ in }
+                    // The process ends for the log's sake, not for that of a bundle.
+                    shared.update { $0.marks?.clear() }
                     onFatal(QueueError(error))
                 },
                 replay: { record in
                     try replay(record, into: &state, now: now, wallClock: wallClock)
                 })
             state.endReplay()
+            let pauseFile = QueuePause(directory: options.directory, fileSystem: fileSystem)
+            state.isPaused = try pauseFile.isThere()
             let recovered = state
             shared.withLock { $0.state = recovered }
             let queue = DiskQueue(
-                shared: shared, log: opened.log, report: opened.report, logger: logger)
+                shared: shared, log: opened.log, report: opened.report, logger: logger,
+                pauseFile: pauseFile)
+            try queue.chargeInterrupted(in: options.directory, fileSystem, now: now)
             queue.deleteSegments()
             return queue
         } catch let error as LogError {
@@ -117,9 +127,10 @@ package final class DiskQueue: BundleQueue {
 
     private func begin(_ message: BundleMessage, _ complete: @escaping @Sendable (Answer) -> Void) {
         let key = message.key
+        let isRetry = message.retryOf != nil
         let admission = shared.withLock { shared -> Result<QueueState.Admission, QueueError> in
             if shared.isClosed { return .failure(.closed) }
-            let admission = shared.state.admit(key)
+            let admission = shared.state.admit(key, isRetry: isRetry)
             switch admission {
             case .existing: break
             case .pending: shared.waiters[key, default: []].append(complete)
@@ -190,7 +201,8 @@ package final class DiskQueue: BundleQueue {
             DiskQueueStatus(
                 depth: shared.state.depth, leased: shared.state.leasedCount,
                 oldestReceivedAt: shared.state.oldestReceivedAt(), bytes: usage.bytes,
-                segments: usage.segments, isHealthy: isHealthy)
+                segments: usage.segments, isHealthy: isHealthy,
+                isPaused: shared.state.isPaused)
         }
     }
 
@@ -206,7 +218,11 @@ package final class DiskQueue: BundleQueue {
 
     /// Writes what is pending and gives the directory free; later calls are refused. Blocks.
     package func close() {
-        shared.update { $0.isClosed = true }
+        shared.update { shared in
+            shared.isClosed = true
+            // An orderly end is no bundle's fault.
+            shared.marks?.clear()
+        }
         log.close()
     }
 

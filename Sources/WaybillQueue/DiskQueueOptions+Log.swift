@@ -12,6 +12,7 @@ extension DiskQueueOptions {
         options.segmentBytes = segmentBytes
         options.recordBytesMax = recordBytesMax
         options.freeBytesFloor = freeBytesFloor
+        options.otherNames = [QueuePause.fileName, OpeningMarks.fileName]
         return options
     }
 

@@ -12,10 +12,12 @@ package struct DiskQueueStatus: Sendable, Equatable {
     package let segments: Int
     /// False after a failed sync or write.
     package let isHealthy: Bool
+    /// True while nothing is handed out to listeners.
+    package let isPaused: Bool
 
     package init(
         depth: Int, leased: Int, oldestReceivedAt: Timestamp?, bytes: Int, segments: Int,
-        isHealthy: Bool
+        isHealthy: Bool, isPaused: Bool = false
     ) {
         self.depth = depth
         self.leased = leased
@@ -23,5 +25,6 @@ package struct DiskQueueStatus: Sendable, Equatable {
         self.bytes = bytes
         self.segments = segments
         self.isHealthy = isHealthy
+        self.isPaused = isPaused
     }
 }

@@ -8,20 +8,27 @@ internal import WaybillModel
 /// digest (32), started and received (8 each, microseconds since 1970), source, count of parts
 /// (4), then for each part: digest (32), byte count (8), where it lies (1): 0 and the bytes, or 1
 /// and a file's name. Texts have their byte count (2) before them; 0xffff says: no text.
+/// Type 1, version 2, a dead letter tried again: as version 1, but after the reserved bytes the dead
+/// letter's id (16) and the number of its receipt (8); a part may also be 2 and a sealed file's name.
 /// Type 2, version 1, a settlement: time (8), count (4), then for each bundle: its sequence (8),
 /// what became of it (1), attempts charged so far (4).
 enum QueueRecord {
     static let bundleType: UInt16 = 1
     static let settlementType: UInt16 = 2
     private static let version: UInt8 = 1
+    private static let retryVersion: UInt8 = 2
     private static let noText: UInt16 = 0xffff
     private static let textBytesMax = 4096
 
     static func encode(_ message: BundleMessage) -> [UInt8] {
         let inline = message.parts.reduce(0) { $0 + ($1.location.inlineByteCount ?? 0) }
         var writer = FieldWriter(capacity: 256 + 64 * message.parts.count + inline)
-        writer.integer(version)
+        writer.integer(message.retryOf == nil ? version : retryVersion)
         writer.zeros(8)
+        if let retry = message.retryOf {
+            writer.raw(retry.deadLetterID.bytes)
+            writer.integer(retry.receiptSeq)
+        }
         writer.integer(message.tenant.number)
         write(message.tenantSlug.text, to: &writer)
         writer.raw(message.deviceID.bytes)
@@ -42,17 +49,23 @@ enum QueueRecord {
             case .file(let name):
                 writer.integer(UInt8(1))
                 write(name, to: &writer)
+            case .deadLetter(let name):
+                writer.integer(UInt8(2))
+                write(name, to: &writer)
             }
         }
         return writer.bytes
     }
 
-    /// Nil if the payload is not a bundle of this version.
+    /// Nil if the payload is not a bundle of a version that this program knows.
     ///
     /// - Parameter withBytes: false leaves inline bytes out; the parts' byte counts are right.
     static func decodeBundle(_ payload: [UInt8], withBytes: Bool) -> BundleMessage? {
         var reader = FieldReader(payload[...])
-        guard reader.integer(UInt8.self) == version, reader.integer(UInt64.self) == 0,
+        guard let version = reader.integer(UInt8.self),
+            version == Self.version || version == retryVersion,
+            reader.integer(UInt64.self) == 0,
+            let retryOf = readRetry(&reader, isThere: version == retryVersion),
             let tenant = reader.integer(Int32.self),
             let slug = readText(&reader)?.flatMap({ TenantSlug($0) }),
             let deviceID = reader.raw(16).flatMap({ DeviceID(bytes: $0) }),
@@ -73,7 +86,18 @@ enum QueueRecord {
             tenant: TenantID(tenant), tenantSlug: slug, deviceID: deviceID, bundleID: bundleID,
             epoch: epoch == .min ? nil : Int(epoch), bundleDigest: digest, parts: parts,
             startedAt: Timestamp(microseconds: startedAt),
-            receivedAt: Timestamp(microseconds: receivedAt), source: source)
+            receivedAt: Timestamp(microseconds: receivedAt), source: source, retryOf: retryOf)
+    }
+
+    /// Nil at the end of the bytes, a nil inside where the version has none.
+    private static func readRetry(
+        _ reader: inout FieldReader, isThere: Bool
+    ) -> BundleMessage.RetryOf?? {
+        guard isThere else { return .some(nil) }
+        guard let id = reader.raw(16).flatMap({ DeadLetterID(bytes: $0) }),
+            let receiptSeq = reader.integer(Int64.self)
+        else { return nil }
+        return BundleMessage.RetryOf(deadLetterID: id, receiptSeq: receiptSeq)
     }
 
     private static func readPart(
@@ -92,6 +116,10 @@ enum QueueRecord {
         case 1:
             guard let name = readText(&reader), let name else { return nil }
             return PartContent(digest: digest, byteCount: byteCount, location: .file(name: name))
+        case 2:
+            guard let name = readText(&reader), let name else { return nil }
+            return PartContent(
+                digest: digest, byteCount: byteCount, location: .deadLetter(name: name))
         default: return nil
         }
     }
@@ -116,7 +144,7 @@ extension PartContent.Location {
     var inlineByteCount: Int? {
         switch self {
         case .inline(let bytes): bytes.count
-        case .file: nil
+        case .file, .deadLetter: nil
         }
     }
 }

@@ -8,6 +8,7 @@ extension QueueState {
         let sequence: UInt64
         let number: UInt64
         let attempt: Int
+        let failingFor: Duration?
         let position: RecordPosition
     }
 
@@ -27,6 +28,7 @@ extension QueueState {
     ) -> (grants: [Grant], expires: Deadline)? {
         endExpiredLeases(now: now)
         promoteDelayed(now: now)
+        guard !isPaused else { return nil }
         let share = max(1, request.bundlesMax / max(1, ready.count))
         var chosen: [UInt64] = []
         var bytes = 0
@@ -48,7 +50,7 @@ extension QueueState {
             isFull = isFull || chosen.count >= request.bundlesMax
         }
         ready.putBack(passed)
-        return chosen.isEmpty ? nil : grant(chosen, expires: now.advanced(by: request.duration))
+        return chosen.isEmpty ? nil : grant(chosen, for: request.duration, now: now)
     }
 
     /// Moves up to `count` bundles of a device into `chosen`; true when the lease is full.
@@ -71,8 +73,9 @@ extension QueueState {
     }
 
     private mutating func grant(
-        _ chosen: [UInt64], expires: Deadline
+        _ chosen: [UInt64], for duration: Duration, now: Deadline
     ) -> (grants: [Grant], expires: Deadline) {
+        let expires = now.advanced(by: duration)
         leases[nextNumber] = ActiveLease(expires: expires, sequences: chosen)
         leasedCount += chosen.count
         var grants: [Grant] = []
@@ -82,14 +85,16 @@ extension QueueState {
             grants.append(
                 Grant(
                     sequence: sequence, number: nextNumber, attempt: bundle.attempts + 1,
+                    failingFor: bundle.failingSince.map { now.duration(since: $0) },
                     position: bundle.position))
             nextNumber += 1
         }
         return (grants, expires)
     }
 
-    /// When the next lease ends or the next retry is due.
+    /// When the next lease ends or the next retry is due; nil while nothing is handed out.
     var nextEvent: Deadline? {
+        guard !isPaused else { return nil }
         let ends = leases.values.map(\.expires).min()
         guard let due = delayed.last?.due else { return ends }
         return min(ends ?? due, due)
@@ -118,11 +123,7 @@ extension QueueState {
                 effect.done.append(segment)
             case .retry(let delay, let isCharged):
                 returned[sequence] = delay
-                guard isCharged else { continue }
-                bundles[sequence]?.attempts += 1
-                effect.entries.append(
-                    .init(sequence: sequence, outcome: .charged, attempts: bundle.attempts + 1))
-                effect.charged.append(segment)
+                if isCharged { charge(sequence, bundle, &effect, now: now) }
             }
         }
         endLease(leaseID, giveBack: returned, now: now)
@@ -131,6 +132,26 @@ extension QueueState {
             if let state = entry.outcome.state { finish(entry.sequence, state, until: until) }
         }
         forgetFinished(now: now)
+        return effect
+    }
+
+    private mutating func charge(
+        _ sequence: UInt64, _ bundle: QueuedBundle, _ effect: inout SettleEffect, now: Deadline
+    ) {
+        bundles[sequence]?.attempts = bundle.attempts + 1
+        bundles[sequence]?.failingSince = bundle.failingSince ?? now
+        effect.entries.append(
+            .init(sequence: sequence, outcome: .charged, attempts: bundle.attempts + 1))
+        effect.charged.append(bundle.position.segment)
+    }
+
+    /// Counts an attempt against bundles that were being opened when the process died.
+    mutating func chargeInterrupted(_ sequences: [UInt64], now: Deadline) -> SettleEffect {
+        var effect = SettleEffect()
+        for sequence in Set(sequences).sorted() {
+            guard let bundle = bundles[sequence] else { continue }
+            charge(sequence, bundle, &effect, now: now)
+        }
         return effect
     }
 
@@ -149,9 +170,13 @@ extension QueueState {
             leases[leaseID]?.sequences.removeAll { $0 == sequence }
         }
         giveBack([], to: bundle.key.deviceID, ended: 1, due: nil)
-        finish(sequence, .lost, until: now.advanced(by: options.settledRetention))
+        // A dead letter's bundle keeps its receipt; only this try of it is lost.
+        let outcome: SettlementRecord.Outcome = bundle.isRetry ? .quarantined : .lost
+        finish(
+            sequence, bundle.isRetry ? .quarantined : .lost,
+            until: now.advanced(by: options.settledRetention))
         return SettleEffect(
-            entries: [.init(sequence: sequence, outcome: .lost, attempts: bundle.attempts)],
+            entries: [.init(sequence: sequence, outcome: outcome, attempts: bundle.attempts)],
             done: [bundle.position.segment])
     }
 

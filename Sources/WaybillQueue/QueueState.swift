@@ -43,6 +43,8 @@ struct QueueState: Sendable {
     /// By the number of the lease's first delivery.
     var leases: [UInt64: ActiveLease] = [:]
     var nextNumber: UInt64 = 1
+    /// While true nothing is handed out; what is leased is settled all the same.
+    var isPaused = false
     var leasedCount = 0
     var ledger = SegmentLedger()
     private var sequences: [BundleKey: UInt64] = [:]
@@ -67,8 +69,13 @@ struct QueueState: Sendable {
 
     // MARK: Coming in
 
-    mutating func admit(_ key: BundleKey) -> Admission {
-        if let entry = find(key), entry.state != .lost { return .existing(entry) }
+    /// - Parameter isRetry: true for a dead letter: its key may be remembered as quarantined.
+    mutating func admit(_ key: BundleKey, isRetry: Bool = false) -> Admission {
+        if let entry = find(key), entry.state != .lost,
+            !(isRetry && entry.state == .quarantined)
+        {
+            return .existing(entry)
+        }
         return reserved.insert(key).inserted ? .new : .pending
     }
 
@@ -142,16 +149,16 @@ struct QueueState: Sendable {
     ) {
         var done: [UInt64] = []
         var charged: [UInt64] = []
+        let age = Duration.microseconds(max(0, wallClock.microseconds - record.time.microseconds))
         for entry in record.entries {
             guard let bundle = bundles[entry.sequence] else { continue }
             guard let state = entry.outcome.state else {
                 bundles[entry.sequence]?.attempts = max(bundle.attempts, entry.attempts)
+                bundles[entry.sequence]?.failingSince = bundle.failingSince ?? now.before(age)
                 charged.append(bundle.position.segment)
                 continue
             }
             done.append(bundle.position.segment)
-            let age = Duration.microseconds(
-                max(0, wallClock.microseconds - record.time.microseconds))
             finish(
                 entry.sequence, state,
                 until: now.advanced(by: max(.zero, options.settledRetention - age)))

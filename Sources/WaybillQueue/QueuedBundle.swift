@@ -1,5 +1,6 @@
 internal import SegmentedLog
 internal import WaybillModel
+internal import WaybillThreads
 
 /// What stays in memory of a bundle that is not settled: where its record lies, not its bytes.
 struct QueuedBundle: Sendable {
@@ -11,8 +12,12 @@ struct QueuedBundle: Sendable {
     private(set) var position: RecordPosition
     /// Names of part files; empty, and then without memory of its own, for inline parts.
     let fileNames: [String]
+    /// True for a dead letter that is tried again.
+    let isRetry: Bool
     /// Attempts charged so far.
     var attempts = 0
+    /// When the first of them was charged.
+    var failingSince: Deadline?
     /// The number of the delivery that holds it; 0 for none.
     var holder: UInt64 = 0
 
@@ -25,6 +30,7 @@ struct QueuedBundle: Sendable {
         fileNames = message.parts.compactMap { part in
             if case .file(let name) = part.location { name } else { nil }
         }
+        isRetry = message.retryOf != nil
         self.position = position
     }
 

@@ -64,6 +64,11 @@ package struct RootKey: Sendable {
     /// Key of the audit chains' HMAC: 32 bytes.
     package var auditKey: [UInt8] { Self.bytes(of: derived("waybill/v1/audit")) }
 
+    /// Key of one file's chunks; see ``ChunkCipher``.
+    func chunkKey(context: String, header: [UInt8]) -> SymmetricKey {
+        derived("waybill/v1/chunks/\(context)/" + Hexadecimal.encode(header))
+    }
+
     private func derived(_ info: String) -> SymmetricKey {
         HKDF<SHA256>.deriveKey(
             inputKeyMaterial: key, info: Array(info.utf8), outputByteCount: 32)

@@ -36,6 +36,18 @@ package struct Deadline: Sendable, Comparable {
         return Deadline(nanoseconds: sum.overflow || end.overflow ? .max : end.partialValue)
     }
 
+    /// The point that lay `duration` before this one; not before zero.
+    package func before(_ duration: Duration) -> Deadline {
+        let (seconds, attoseconds) = duration.components
+        guard seconds >= 0, attoseconds >= 0 else { return self }
+        let whole = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
+        let sum = whole.partialValue.addingReportingOverflow(UInt64(attoseconds / 1_000_000_000))
+        guard !whole.overflow, !sum.overflow, sum.partialValue < nanoseconds else {
+            return Deadline(nanoseconds: 0)
+        }
+        return Deadline(nanoseconds: nanoseconds - sum.partialValue)
+    }
+
     package var hasPassed: Bool { self <= .now }
 
     /// Time left until this point; zero once it has passed.

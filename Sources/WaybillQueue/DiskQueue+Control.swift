@@ -1,0 +1,106 @@
+internal import Logging
+internal import SegmentedLog
+internal import WaybillModel
+internal import WaybillThreads
+
+extension DiskQueue {
+    // MARK: Pausing
+
+    /// True while nothing is handed out.
+    package var isPaused: Bool { shared.withLock { $0.state.isPaused } }
+
+    /// Stops handing out bundles, also after a restart, until ``resume()``.
+    ///
+    /// New bundles are taken, and what is leased is settled. Durable on return.
+    ///
+    /// - Throws: ``QueueError/io(errno:operation:)`` when that could not be written down; the queue is
+    ///   paused all the same, until it is closed.
+    package func pause() async throws(QueueError) {
+        shared.update { $0.state.isPaused = true }
+        try await writePause()
+    }
+
+    /// Hands out bundles again. Durable on return.
+    ///
+    /// - Throws: ``QueueError/io(errno:operation:)``; the queue goes on then, but a restart finds it
+    ///   paused.
+    package func resume() async throws(QueueError) {
+        shared.update { $0.state.isPaused = false }
+        try await writePause()
+    }
+
+    /// On a thread of its own: it waits for the disk, and happens rarely.
+    private func writePause() async throws(QueueError) {
+        let (pauseFile, shared) = (pauseFile, shared)
+        let result = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<Void, QueueError>, Never>) in
+            do throws(ThreadError) {
+                _ = try NamedThread(name: "queue-pause") {
+                    do throws(LogError) {
+                        try pauseFile.lock.withLock { _ throws(LogError) in
+                            // What holds now: of two calls at once the later one wins.
+                            try pauseFile.set(shared.withLock { $0.state.isPaused })
+                        }
+                        continuation.resume(returning: .success(()))
+                    } catch {
+                        continuation.resume(returning: .failure(QueueError(error)))
+                    }
+                }
+            } catch {
+                switch error {
+                case .cannotStart(let number):
+                    continuation.resume(
+                        returning: .failure(.io(errno: number, operation: "pthread_create")))
+                }
+            }
+        }
+        try result.get()
+    }
+
+    // MARK: Bundles that end the process
+
+    /// Notes that a bundle is being opened now: if the process dies before ``endOpening(_:)``, the
+    /// next start counts an attempt against the bundle.
+    ///
+    /// - Returns: what to hand to ``endOpening(_:)``. Costs one small write without sync.
+    package func beginOpening(_ delivery: Delivery) -> OpeningMark {
+        OpeningMark(slot: shared.withLock { $0.marks?.set(delivery.sequence) ?? nil })
+    }
+
+    /// The bundle did not end the process.
+    package func endOpening(_ mark: OpeningMark) {
+        guard let slot = mark.slot else { return }
+        shared.withLock { $0.marks?.clear(slot) }
+    }
+
+    /// Charges what was being opened when the last process died; durable on return.
+    func chargeInterrupted(
+        in directory: String, _ fileSystem: any FileSystem, now: Deadline
+    ) throws(LogError) {
+        let left = try OpeningMarks.left(in: directory, fileSystem)
+        if !left.isEmpty {
+            let effect = shared.withLock { $0.state.chargeInterrupted(left, now: now) }
+            for entry in effect.entries {
+                logger.error(
+                    "the process ended while a bundle was opened",
+                    metadata: [
+                        "queue.sequence": "\(entry.sequence)", "attempt": "\(entry.attempts)",
+                    ])
+            }
+            let isWritten = Monitor(false)
+            write(effect) { isWritten.update { $0 = true } }
+            // A log that fails says so by itself; the wait only orders two writes.
+            _ = isWritten.wait(timeout: .seconds(30)) { $0 ? true : nil }
+        }
+        let marks = try OpeningMarks(directory: directory, fileSystem: fileSystem)
+        shared.withLock { $0.marks = marks }
+    }
+}
+
+/// A place in the file of bundles that are being opened.
+package struct OpeningMark: Sendable {
+    let slot: Int?
+
+    /// Marks nothing; for queues that keep no such file.
+    package static let none = OpeningMark(slot: nil)
+}
