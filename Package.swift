@@ -70,6 +70,14 @@ let package = Package(
         .systemLibrary(
             name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
+        // Level 0: files that are compiled in.
+        .target(
+            name: "DemoFlights", resources: [.embedInCode("Resources/flights-week.csv.gz")],
+            swiftSettings: strict),
+        .target(
+            name: "OpenAPIDocument", resources: [.embedInCode("Resources/openapi.yaml")],
+            swiftSettings: strict),
+
         // Level 1
         .target(name: "WaybillModel", dependencies: [crypto, httpTypes], swiftSettings: strict),
         .target(name: "WaybillThreads", dependencies: [deque], swiftSettings: strict),
@@ -127,11 +135,12 @@ let package = Package(
         .target(
             name: "WaybillIngress",
             dependencies: [
+                "OpenAPIDocument",
                 "WaybillModel", "WaybillThreads", "WaybillUpload", "WaybillQueue", "WaybillStore",
                 hummingbird, hummingbirdCore, hummingbirdTLS, httpTypes, nioHTTPTypes, nioSSL,
                 nioCore, logging, metrics, crypto, lifecycle,
             ],
-            resources: [.embedInCode("Resources/openapi.yaml")], swiftSettings: strict),
+            swiftSettings: strict),
         .target(
             name: "WaybillListener",
             dependencies: [
@@ -163,10 +172,10 @@ let package = Package(
         .target(
             name: "WaybillCommands",
             dependencies: [
-                "CZlib", "WaybillModel", "WaybillSealing", "WaybillOpening", "WaybillClient",
+                "CZlib", "DemoFlights", "WaybillModel", "WaybillSealing", "WaybillOpening",
+                "WaybillClient",
                 argumentParser, subprocess, system, crypto,
             ],
-            resources: [.embedInCode("Resources/flights-week.csv.gz")],
             swiftSettings: strict),
 
         // Level 8

@@ -1,12 +1,13 @@
 internal import HTTPTypes
 internal import Hummingbird
 internal import NIOCore
+internal import OpenAPIDocument
 package import WaybillModel
 
 extension ServedDocument {
     /// The contract in machine form: OpenAPI 3.1 of both sides.
     package static let openAPI = ServedDocument(
-        bytes: PackageResources.openapi_yaml, mediaType: "application/yaml")
+        bytes: OpenAPIDocument.yaml, mediaType: "application/yaml")
 }
 
 /// `GET /openapi.yaml`, with and without `/v1`; no token is asked for.

@@ -10,7 +10,7 @@ import requests
 import yaml
 
 DOCUMENT = (
-    pathlib.Path(__file__).resolve().parents[2] / "Sources/WaybillIngress/Resources/openapi.yaml")
+    pathlib.Path(__file__).resolve().parents[2] / "Sources/OpenAPIDocument/Resources/openapi.yaml")
 PROBLEM = "application/problem+json"
 METHODS = ("get", "put", "post", "delete", "patch", "head", "options")
 # Live paths that repeat a documented one without or with /v1.

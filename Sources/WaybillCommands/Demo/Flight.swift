@@ -1,3 +1,4 @@
+internal import DemoFlights
 internal import WaybillModel
 
 /// One flight of the sample: a transaction to be.
@@ -34,7 +35,7 @@ enum FlightsWeek {
     static func load() throws -> [Flight] {
         let text = String(
             decoding: try Gunzip.inflate(
-                PackageResources.flights_week_csv_gz, bytesMax: unpackedBytesMax),
+                DemoFlights.gzippedCSV, bytesMax: unpackedBytesMax),
             as: UTF8.self)
         var lines = text.split(separator: "\n")
         guard !lines.isEmpty else { return [] }
