@@ -4,6 +4,7 @@ internal import Hummingbird
 internal import NIOCore
 internal import WaybillListener
 internal import WaybillModel
+internal import WaybillQueue
 internal import WaybillStore
 
 /// Answers of the operator's side.
@@ -46,12 +47,31 @@ extension Problem {
         switch error {
         case let problem as Problem: self = problem
         case let error as StoreError: self.init(error)
-        case let error as ListenerError: self.init(.invalidRequest, error.description)
+        case let error as ListenerError: self.init(error)
+        case let error as QueueError: self.init(error)
         case let error as any HTTPResponseError where error.status == .notFound:
             self.init(.notFound, "There is nothing at this path.")
         case let error as any HTTPResponseError where error.status == .contentTooLarge:
             self.init(.tooLarge, "The body is too large.")
         default: self.init(.internalError, "The server failed.", retryAfter: 10)
+        }
+    }
+
+    private init(_ error: ListenerError) {
+        switch error {
+        case .outOfRange: self.init(.invalidRequest, error.description)
+        case .deadLetterMissing: self = .deadLetterElsewhere("another")
+        default: self.init(.internalError, "The server failed: \(error.shortDescription).")
+        }
+    }
+
+    private init(_ error: QueueError) {
+        switch error {
+        case .diskFull: self.init(.diskFull, "There is no room for the queue.", retryAfter: 30)
+        case .closed: self.init(.shuttingDown, "The server is shutting down.", retryAfter: 10)
+        case .overloaded: self.init(.backlogFull, "The queue takes no more now.", retryAfter: 5)
+        case .unhealthy, .staleLease, .wrongKey, .corrupt, .locked, .tooLarge, .io:
+            self.init(.internalError, "The queue failed: \(error.shortDescription).")
         }
     }
 

@@ -14,7 +14,7 @@ struct AdminCalls: Sendable {
     let parts: AdminParts
 
     /// The name that the audit knows the local token's bearer by.
-    private static let actor = "local-admin"
+    static let actor = "local-admin"
 
     func status(_ request: Request, _ context: Context) async throws -> Response {
         let isReachable = await isDatabaseReachable()

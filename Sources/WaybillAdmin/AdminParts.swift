@@ -6,6 +6,8 @@ package struct AdminParts: Sendable {
     package var queue: any QueueOverview
     package var tenants: any TenantStore
     package var operations: any OperationStore
+    /// Nil where nothing is set aside; there are no calls then.
+    package var deadLetters: DeadLetterParts?
     /// This server node, as the audit names it.
     package var node: String
     package var version: String
@@ -21,8 +23,8 @@ package struct AdminParts: Sendable {
 
     package init(
         listeners: any ListenerControl, queue: any QueueOverview, tenants: any TenantStore,
-        operations: any OperationStore, node: String, version: String, startedAt: Timestamp,
-        document: ServedDocument,
+        operations: any OperationStore, deadLetters: DeadLetterParts? = nil, node: String,
+        version: String, startedAt: Timestamp, document: ServedDocument,
         renderMetrics: @escaping @Sendable () -> String,
         isMigrated: @escaping @Sendable () -> Bool,
         onRevoke: @escaping @Sendable (DeviceID) -> Void
@@ -31,6 +33,7 @@ package struct AdminParts: Sendable {
         self.queue = queue
         self.tenants = tenants
         self.operations = operations
+        self.deadLetters = deadLetters
         self.node = node
         self.version = version
         self.startedAt = startedAt
@@ -38,5 +41,16 @@ package struct AdminParts: Sendable {
         self.renderMetrics = renderMetrics
         self.isMigrated = isMigrated
         self.onRevoke = onRevoke
+    }
+}
+
+/// What the calls about dead letters work with.
+package struct DeadLetterParts: Sendable {
+    let office: DeadLetterOffice
+    let jobs: DeadLetterJobs
+
+    package init(office: DeadLetterOffice, jobs: DeadLetterJobs) {
+        self.office = office
+        self.jobs = jobs
     }
 }

@@ -36,6 +36,7 @@ package struct AdminService: Service {
         paths.add("/admin/v1/listeners", "GET, HEAD, PUT")
         paths.add("/admin/v1/tenants", "GET, HEAD, POST")
         paths.add("/admin/v1/invitations", "POST")
+        DeadLetterCalls.add(to: &paths)
 
         let router = Router(options: [.autoGenerateHeadEndpoints])
         router.add(middleware: ProblemAnswers(paths: paths))
@@ -58,6 +59,9 @@ package struct AdminService: Service {
         admin.get("devices", use: calls.devices)
         admin.post("devices/:id/revoke", use: calls.revoke)
         admin.post("invitations", use: calls.invite)
+        if let deadLetters = parts.deadLetters {
+            DeadLetterCalls(parts: parts, deadLetters: deadLetters).add(to: admin)
+        }
         return router
     }
 }

@@ -3,7 +3,7 @@ package import WaybillModel
 
 /// The operator side of a server (CONTRACT.md, "HTTP, operator side").
 package struct AdminClient: Sendable {
-    private let transport: Transport
+    let transport: Transport
 
     /// - Parameter baseURL: without `/admin/v1`.
     package init(baseURL: String, token: String?, session: ClientSession) {

@@ -19,10 +19,24 @@ enum Console {
 
     /// A value as one line of JSON; control characters that JSON allows are escaped as well.
     static func print(json value: some Encodable) throws {
+        print(try json(value))
+    }
+
+    /// A value as JSON without a line feed at its end.
+    static func json(_ value: some Encodable) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let text = String(decoding: try encoder.encode(value), as: UTF8.self)
-        print(HarmlessText.of(text))
+        return HarmlessText.of(String(decoding: try encoder.encode(value), as: UTF8.self))
+    }
+
+    /// True when a person can be asked.
+    static var isInteractive: Bool { isatty(STDIN_FILENO) == 1 }
+
+    /// Asks on standard error; anything but `y` or `yes` is no.
+    static func confirm(_ question: String) -> Bool {
+        FileHandle.standardError.write(Data((HarmlessText.of(question) + " [y/N] ").utf8))
+        let answer = readLine()?.lowercased()
+        return answer == "y" || answer == "yes"
     }
 }
 

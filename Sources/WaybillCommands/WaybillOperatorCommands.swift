@@ -4,6 +4,7 @@ package import ArgumentParser
 package enum WaybillOperatorCommands {
     package static let all: [any ParsableCommand.Type] = [
         DemoCommand.self, TenantCommand.self, DeviceCommand.self, ListenersCommand.self,
-        QueueCommand.self, ReceiptCommand.self, SealCommand.self, OpenCommand.self,
+        QueueCommand.self, DeadLettersCommand.self, ReceiptCommand.self, SealCommand.self,
+        OpenCommand.self,
     ]
 }

@@ -8,6 +8,8 @@ package enum ListenerError: Error, CustomStringConvertible {
     case deadLetterDamaged
     /// This node has not the files of a dead letter.
     case deadLetterMissing
+    /// The directory of dead letters could not be listed.
+    case deadLettersUnlistable(errno: Int32)
     /// A part's file could not be read.
     case partUnreadable(errno: Int32)
 
@@ -19,6 +21,8 @@ package enum ListenerError: Error, CustomStringConvertible {
             "a dead letter could not be written (errno \(number))"
         case .deadLetterDamaged: "a dead letter's file is damaged"
         case .deadLetterMissing: "this node has not the dead letter's files"
+        case .deadLettersUnlistable(let number):
+            "the dead letters' directory could not be listed (errno \(number))"
         case .partUnreadable(let number):
             "a part's file could not be read (errno \(number))"
         }
@@ -27,7 +31,7 @@ package enum ListenerError: Error, CustomStringConvertible {
     package var isRetryable: Bool {
         switch self {
         case .outOfRange, .deadLetterDamaged, .deadLetterMissing: false
-        case .deadLetterUnwritable, .partUnreadable: true
+        case .deadLetterUnwritable, .deadLettersUnlistable, .partUnreadable: true
         }
     }
 
@@ -39,6 +43,7 @@ package enum ListenerError: Error, CustomStringConvertible {
         case .deadLetterUnwritable: "dead_letter_unwritable"
         case .deadLetterDamaged: "dead_letter_damaged"
         case .deadLetterMissing: "dead_letter_missing"
+        case .deadLettersUnlistable: "dead_letters_unlistable"
         case .partUnreadable: "part_unreadable"
         }
     }

@@ -123,12 +123,13 @@ struct Daemon {
                 keyRing: keyRing, gate: intakeGate),
             logger: Logger(label: "waybill.ingress"),
             onRunning: { announcement.deviceSideListens(port: $0) })
+        let letters = try deadLetters(queue: queue, rootKey: rootKey, store: store)
         let admin = AdminService(
             host: configuration.adminAddress.host, port: configuration.adminAddress.port,
             token: OperatorToken(announcement.token),
             parts: AdminParts(
                 listeners: listeners, queue: queue, tenants: store, operations: store,
-                node: Self.node,
+                deadLetters: letters.parts, node: Self.node,
                 version: Self.version, startedAt: startedAt, document: .openAPI,
                 renderMetrics: { metrics.render() },
                 isMigrated: { gate.signerIfOpen != nil }, onRevoke: { registry.revoke($0) }),
@@ -140,7 +141,9 @@ struct Daemon {
             interval: configuration.ingressOptions.refreshInterval)
         // Shut down in the reverse order: first nothing new comes in, last the database goes.
         try await run([
-            gate, UntilShutdown { await previous.run() }, keeper, admin, listeners, ingress,
+            gate, UntilShutdown { await previous.run() }, letters.retention, letters.jobs, keeper,
+            admin,
+            listeners, ingress,
         ])
     }
 
@@ -210,6 +213,25 @@ struct Daemon {
                             bell: bell, node: node)
                     }
                 }))
+    }
+
+    private func deadLetters(
+        queue: DiskQueue, rootKey: RootKey, store: Store
+    ) throws -> (parts: DeadLetterParts, jobs: DeadLetterJobs, retention: DeadLetterRetention) {
+        let folder = try DeadLetterFolder(path: directory.deadLetters)
+        let desk = DeadLetterDesk(
+            queue: queue,
+            files: DeadLetterFiles(directory: directory.deadLetters, rootKey: rootKey))
+        let office = DeadLetterOffice(
+            catalogue: store, decisions: store, bytes: DeadLetterShelf(folder: folder, desk: desk))
+        let jobs = DeadLetterJobs(office: office, operations: store, node: Self.node)
+        let retention = DeadLetterRetention(
+            ledger: store, folder: folder,
+            policy: DeadLetterPolicy(
+                retention: configuration.deadLetterRetention,
+                bytesMax: configuration.deadLetterBytesMax),
+            node: Self.node, oldestUnsettled: { queue.status.oldestReceivedAt })
+        return (DeadLetterParts(office: office, jobs: jobs), jobs, retention)
     }
 
     private func run(_ services: [any Service]) async throws {

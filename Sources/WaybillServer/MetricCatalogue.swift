@@ -15,5 +15,9 @@ enum MetricCatalogue {
         "waybill_batches_failed_total": "Batches that were given back: the database was away.",
         "waybill_transactions_settled_total": "Transactions, by outcome.",
         "waybill_settle_seconds": "Time from a batch's lease to its commit.",
+        "waybill_dead_letters": "Bundles that are set aside and wait for an operator.",
+        "waybill_dead_letter_bytes": "Bytes of sealed dead letters on this node.",
+        "waybill_dead_letters_expired_total": "Dead letters discarded by retention or quota.",
+        "waybill_dead_letter_files_swept_total": "Files without a dead letter, removed.",
     ]
 }

@@ -29,6 +29,8 @@ struct ServerConfiguration: Sendable {
     var backlogBundlesMax = 0
     var backlogBytesMax = 0
     var failureRate = Rate(perSecond: 0, burst: 1)
+    var deadLetterRetention: Duration = .seconds(90 * 86_400)
+    var deadLetterBytesMax = 10 << 30
 
     /// Reads every setting; throws all problems at once.
     init(_ layers: SettingLayers) throws(ConfigurationFault) {
@@ -60,6 +62,9 @@ struct ServerConfiguration: Sendable {
         limits.bundleTransactionsMax = reader.integer(
             "bundle-transactions-max", in: 1...10_000_000)
         readPressure(&reader)
+        deadLetterRetention = reader.duration(
+            "dead-letter-retention", in: .seconds(1)...(.seconds(36_500 * 86_400)))
+        deadLetterBytesMax = reader.byteCount("dead-letter-bytes-max", in: 0...1 << 50)
         var problems = reader.problems
         problems += contradictions()
         guard problems.isEmpty else { throw ConfigurationFault(problems: problems) }

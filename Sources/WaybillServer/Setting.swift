@@ -106,5 +106,13 @@ extension Setting {
         Setting(
             key: "rate-failures-burst", summary: "refused tokens and codes of an address at once",
             defaultText: "200"),
+        Setting(
+            key: "dead-letter-retention",
+            summary: "dead letters older than this are discarded: s, m, h or d",
+            defaultText: "90d"),
+        Setting(
+            key: "dead-letter-bytes-max",
+            summary: "beyond this the oldest dead letters of the node are discarded",
+            defaultText: "10GiB"),
     ]
 }

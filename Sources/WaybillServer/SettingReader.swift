@@ -42,6 +42,26 @@ struct SettingReader {
         return product.partialValue
     }
 
+    /// A whole number with a unit: `s`, `m`, `h` or `d`.
+    mutating func duration(_ key: String, in range: ClosedRange<Duration>) -> Duration {
+        guard let text = text(key) else { return range.lowerBound }
+        let units: [Character: Int] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
+        let product = text.last.flatMap { units[$0] }.flatMap { unit in
+            Int(text.dropLast())?.multipliedReportingOverflow(by: unit)
+        }
+        guard let product, !product.overflow,
+            range.contains(.seconds(product.partialValue))
+        else {
+            refuse(
+                key,
+                "must be a whole number with s, m, h or d, from "
+                    + "\(range.lowerBound.components.seconds) s to "
+                    + "\(range.upperBound.components.seconds) s")
+            return range.lowerBound
+        }
+        return .seconds(product.partialValue)
+    }
+
     mutating func flag(_ key: String) -> Bool {
         switch text(key) {
         case "true": return true

@@ -14,7 +14,7 @@ import WaybillQueue
 import WaybillStore
 
 /// Everything behind the operator's side, in memory.
-private final class MemoryOperations: ListenerControl, TenantStore, OperationStore {
+final class MemoryOperations: ListenerControl, TenantStore, OperationStore {
     private struct State {
         var target = 4
         var isAway = false
@@ -84,31 +84,31 @@ private final class MemoryOperations: ListenerControl, TenantStore, OperationSto
     func ping() async throws(StoreError) { try reach() }
 }
 
-private struct QueueOfOperations: QueueOverview {
+struct QueueOfOperations: QueueOverview {
     let operations: MemoryOperations
     var status: DiskQueueStatus { operations.queueStatus }
 }
 
-@Suite struct AdminCallTests {
-    private func router(
-        _ operations: MemoryOperations
-    ) -> Router<BasicRequestContext> {
+extension MemoryOperations {
+    /// The operator side over these operations, with the token `0perator`.
+    func router(deadLetters: DeadLetterParts? = nil) -> Router<BasicRequestContext> {
         AdminService.router(
             token: OperatorToken("0perator"),
             parts: AdminParts(
-                listeners: operations, queue: QueueOfOperations(operations: operations),
-                tenants: operations, operations: operations, node: "node-1", version: "0",
+                listeners: self, queue: QueueOfOperations(operations: self), tenants: self,
+                operations: self, deadLetters: deadLetters, node: "node-1", version: "0",
                 startedAt: .now, document: .openAPI, renderMetrics: { "metric 1\n" },
-                isMigrated: { true },
-                onRevoke: { _ in }))
+                isMigrated: { true }, onRevoke: { _ in }))
     }
+}
 
+@Suite struct AdminCallTests {
     private func run(
         _ operations: MemoryOperations,
         _ test: @Sendable (any TestClientProtocol) async throws -> Void
     ) async throws {
         try await Application(
-            router: router(operations)
+            router: operations.router()
         ).test(.router, test)
     }
 
@@ -116,8 +116,14 @@ private struct QueueOfOperations: QueueOverview {
 
     /// The document's operator side and the router: the same paths, the same methods.
     @Test func documentNamesWhatTheOperatorSideServes() throws {
+        let operations = MemoryOperations()
+        let letters = MemoryDeadLetters()
+        let office = DeadLetterOffice(catalogue: letters, decisions: letters, bytes: letters)
+        let parts = DeadLetterParts(
+            office: office,
+            jobs: DeadLetterJobs(office: office, operations: operations, node: "node-1"))
         let live = Set(
-            router(MemoryOperations()).routes.filter { $0.method != .head }.map {
+            operations.router(deadLetters: parts).routes.filter { $0.method != .head }.map {
                 "\($0.method) /\($0.path)".replacing("//", with: "/")
             })
         let documented = try DocumentedCalls(ServedDocument.openAPI).operatorSide

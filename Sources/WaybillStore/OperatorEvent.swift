@@ -1,0 +1,45 @@
+internal import WaybillModel
+internal import WaybillPostgres
+
+/// Something that is added to the operators' chain within a transaction that does it.
+struct OperatorEvent {
+    let kind: String
+    let actor: String
+    let tenant: TenantID?
+    let subject: String?
+    let details: [String: String]
+
+    /// Adds events in their order. Holds the chain's lock until the transaction ends: keep it short,
+    /// and take no other lock afterwards.
+    static func append(
+        _ events: [OperatorEvent], node: String, key: [UInt8], over connection: PostgresConnection
+    ) throws {
+        guard !events.isEmpty else { return }
+        try connection.query(StoreStatements.lockOperatorsChain)
+        let end = try connection.query(
+            StoreStatements.findChainEnd, [.uuid(AuditRow.operators.words)])
+        var sequence = end.count == 1 ? try end[0].int8(0) : 0
+        var previous = end.count == 1 ? try end[0].digest(1) : .zero
+        let now = Timestamp.now
+        for event in events {
+            sequence += 1
+            let details = CanonicalJSON.encode(
+                .object(event.details.mapValues { JSONValue.string($0) }))
+            let row = AuditRow(
+                chain: AuditRow.operators, sequence: sequence, tenant: event.tenant,
+                recordedAt: now, node: node, kind: event.kind, actor: event.actor,
+                subject: event.subject, details: String(decoding: details, as: UTF8.self),
+                previous: previous)
+            previous = row.hash(key: key)
+            try connection.query(
+                StoreStatements.insertAudit,
+                [
+                    .uuid(row.chain.words), .int8(row.sequence),
+                    row.tenant.map { .int4($0.number) } ?? .null,
+                    .timestamp(row.recordedAt.microseconds), .text(row.node), .text(row.kind),
+                    .text(row.actor), .text(row.subject), .text(row.details),
+                    .bytes(row.previous.bytes), .bytes(previous.bytes),
+                ])
+        }
+    }
+}
