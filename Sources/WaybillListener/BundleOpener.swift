@@ -4,169 +4,227 @@ internal import WaybillQueue
 internal import WaybillSealing
 internal import WaybillStore
 
-/// What opening a delivery came to.
-enum Opening {
-    /// Every line was read.
-    case opened(OpenedBundle)
-    /// It is too large to be held in memory; settle it while reading.
-    case streamed(OpenedBundle, PartUnderKey)
-    /// It is not what it says, or cannot be opened.
-    case refused(QuarantineCode, detail: String)
-}
-
-/// A bundle's content, read and checked line by line.
-struct OpenedBundle {
-    var header: ParsedHeader
-    var epoch: Int
-    var transactions: [TransactionRow] = []
-    var rejected: [RejectedLine] = []
-    var inflatedByteCount = 0
-}
-
-/// A part whose structure and password are known.
-struct PartUnderKey {
-    let source: PartSource
-    let layout: ArchiveLayout
-    let password: [UInt8]
-    let keys: PartKeys
-    let epoch: Int
-}
-
 /// Opens the parts of deliveries: password, authentication, inflating, lines.
 ///
-/// Used on one listener's thread.
+/// Used on one listener's thread, for the deliveries of one lease.
 struct BundleOpener {
     let context: ListenerContext
-    let settler: Settler
+    let settler: any BundleSettler
+    let keeper: LeaseKeeper
 
     /// Lines that are read at a time from a part.
-    private static let linesMax = 4096
-    private static let chunkBytesMax = 1 << 20
+    static let linesMax = 4096
+    /// Their bytes; one line may go beyond.
+    static let chunkBytesMax = 1 << 20
+
+    /// A device's secret of one epoch.
+    struct EpochSecret {
+        let epoch: Int
+        let secret: [UInt8]
+    }
+
+    /// A delivery that is ready to be opened.
+    enum Prepared {
+        /// Of one part, with its keys under each epoch worth trying.
+        case one(LeasedSource, [PartUnderKey])
+        /// Of many parts; their keys are derived one after the other.
+        case many([EpochSecret])
+    }
 
     /// Derives the keys of all deliveries in one batch.
     ///
-    /// - Returns: for each delivery its parts' keys under each epoch worth trying, or why not.
+    /// - Returns: for each delivery what opening it takes, or why it cannot be opened.
     /// - Throws: ``StoreError`` when the database is away.
-    func keys(for deliveries: [Delivery]) throws -> [Result<[PartUnderKey], BundleFault>] {
-        var epochs: [[Int]] = []
-        for delivery in deliveries {
-            epochs.append(
-                try delivery.message.epoch.map { [$0] }
-                    ?? settler.openEpochs(delivery.message.deviceID))
+    func prepare(_ deliveries: [Delivery]) throws -> [Result<Prepared, BundleFault>] {
+        let secrets = try secrets(for: deliveries.map(\.message))
+        var drafts: [Result<Draft, BundleFault>] = []
+        for (delivery, secrets) in zip(deliveries, secrets) {
+            do throws(BundleFault) {
+                drafts.append(.success(try draft(delivery.message, try secrets.get())))
+            } catch {
+                drafts.append(.failure(error))
+            }
         }
-        let wanted = zip(deliveries, epochs).flatMap { delivery, epochs in
-            epochs.map { DeviceEpoch(deviceID: delivery.message.deviceID, epoch: $0) }
-        }
-        let secrets = try settler.secrets(wanted)
-        var plans: [Result<[KeyPlan], BundleFault>] = []
-        for (delivery, epochs) in zip(deliveries, epochs) {
-            plans.append(plan(delivery.message, epochs: epochs, secrets: secrets))
-        }
-        let inputs = plans.flatMap { (try? $0.get()) ?? [] }.map {
-            (password: $0.password, salt: $0.salt)
+        let inputs = drafts.flatMap { draft -> [(password: [UInt8], salt: [UInt8])] in
+            guard case .success(.one(_, _, let salt, let plans)) = draft else { return [] }
+            return plans.map { (password: $0.password, salt: salt) }
         }
         var derived = try PartKeys.derive(inputs)[...]
-        return plans.map { plan in
-            plan.map { plans in
-                plans.map { plan in
-                    PartUnderKey(
-                        source: plan.source, layout: plan.layout, password: plan.password,
-                        keys: derived.removeFirst(), epoch: plan.epoch)
+        return drafts.map { draft in
+            draft.map { draft in
+                switch draft {
+                case .many(let secrets): return .many(secrets)
+                case .one(let source, let layout, _, let plans):
+                    let keys = plans.map {
+                        PartUnderKey(
+                            part: 1, layout: layout, keys: derived.removeFirst(), epoch: $0.epoch)
+                    }
+                    return .one(source, keys)
                 }
             }
         }
     }
 
-    private struct KeyPlan {
-        let source: PartSource
-        let layout: ArchiveLayout
-        let password: [UInt8]
-        let salt: [UInt8]
-        let epoch: Int
+    private enum Draft {
+        case one(
+            LeasedSource, ArchiveLayout, [UInt8], [(epoch: Int, password: [UInt8])])
+        case many([EpochSecret])
     }
 
-    private func plan(
-        _ message: BundleMessage, epochs: [Int], secrets: [DeviceEpoch: [UInt8]]
-    ) -> Result<[KeyPlan], BundleFault> {
-        do {
-            // Bundles of many parts are not received yet; what is here has one.
-            guard let part = message.parts.first, message.parts.count == 1 else {
-                return .failure(.refused(.cannotOpen, detail: "the number of parts is not 1"))
+    /// For each message the secrets worth trying, the newest epoch first.
+    private func secrets(
+        for messages: [BundleMessage]
+    ) throws -> [Result<[EpochSecret], BundleFault>] {
+        var wanted: [[DeviceEpoch]] = []
+        for message in messages {
+            let epochs = try message.epoch.map { [$0] } ?? settler.openEpochs(message.deviceID)
+            wanted.append(
+                epochs.map { DeviceEpoch(deviceID: message.deviceID, epoch: $0) })
+        }
+        let found = try settler.secrets(wanted.flatMap(\.self))
+        return wanted.map { epochs in
+            var secrets: [EpochSecret] = []
+            for key in epochs {
+                switch found[key] {
+                case .secret(let secret)?:
+                    secrets.append(EpochSecret(epoch: key.epoch, secret: secret))
+                case .damaged?:
+                    return .failure(.unreadable("the device's secret cannot be opened"))
+                case nil: continue
+                }
             }
-            let source = try context.source(of: part)
-            let layout = try ArchiveStructure.check(source, limits: context.archiveLimits)
-            let salt = try source.read(at: layout.saltOffset, count: 16)
-            let plans = epochs.compactMap { epoch -> KeyPlan? in
-                let key = DeviceEpoch(deviceID: message.deviceID, epoch: epoch)
-                guard let secret = secrets[key] else { return nil }
-                let identity = PartIdentity(
-                    tenant: message.tenantSlug.text, deviceID: message.deviceID.description,
-                    bundleID: message.bundleID.bytes, epoch: epoch, part: 1)
-                return KeyPlan(
-                    source: source, layout: layout,
-                    password: PartPassword.derive(secret: secret, identity: identity), salt: salt,
-                    epoch: epoch)
-            }
-            guard !plans.isEmpty else {
+            guard !secrets.isEmpty else {
                 return .failure(.refused(.cannotOpen, detail: "the key epoch is not open"))
             }
-            return .success(plans)
-        } catch let refusal as ArchiveRefusal {
-            return .failure(.refused(.cannotOpen, detail: refusal.rule))
-        } catch {
-            return .failure(.unreadable("\(error)"))
+            return .success(secrets)
         }
+    }
+
+    private func draft(
+        _ message: BundleMessage, _ secrets: [EpochSecret]
+    ) throws(BundleFault) -> Draft {
+        guard let part = message.parts.first else {
+            throw .refused(.cannotOpen, detail: "it has no part")
+        }
+        guard message.parts.count == 1 else { return .many(secrets) }
+        let source = try source(of: part)
+        let layout = try layout(of: source)
+        return .one(
+            source, layout, try salt(source, layout),
+            secrets.map { ($0.epoch, password(message, part: 1, $0)) })
     }
 
     /// Opens one delivery under the first epoch that fits.
     ///
-    /// - Throws: ``BundleFault/unreadable(_:)`` when the bytes could not be read: the bundle's own
-    ///   error, worth another attempt.
-    func open(_ message: BundleMessage, under keys: [PartUnderKey]) throws(BundleFault) -> Opening {
-        var last = Opening.refused(.cannotOpen, detail: "the key epoch is not open")
-        for key in keys {
-            last = try open(message, under: key)
-            guard case .refused(.cannotOpen, _) = last else { return last }
+    /// - Throws: ``BundleFault/unreadable(_:)`` and ``BundleFault/unrelated(_:)``.
+    func open(_ message: BundleMessage, _ prepared: Prepared) throws(BundleFault) -> Opening {
+        do throws(BundleFault) {
+            switch prepared {
+            case .many(let secrets): return .streamed(try survey(message, secrets))
+            case .one(let source, let keys): return try open(message, source, keys)
+            }
+        } catch {
+            guard case .refused(let code, let detail) = error else { throw error }
+            return .refused(code, detail: detail)
         }
-        return last
     }
 
     private func open(
-        _ message: BundleMessage, under key: PartUnderKey
+        _ message: BundleMessage, _ source: LeasedSource, _ keys: [PartUnderKey]
     ) throws(BundleFault) -> Opening {
-        do {
-            let reader = try lines(of: message, under: key)
+        var last = BundleFault.refused(.cannotOpen, detail: "the key epoch is not open")
+        for key in keys {
+            do throws(BundleFault) {
+                return try open(message, source, key)
+            } catch {
+                guard case .refused(.cannotOpen, _) = error else { throw error }
+                last = error
+            }
+        }
+        throw last
+    }
+
+    private func open(
+        _ message: BundleMessage, _ source: LeasedSource, _ key: PartUnderKey
+    ) throws(BundleFault) -> Opening {
+        do throws(OpeningError) {
+            let reader = try reader(of: message, source, key)
+            // The size declared is one that the opener never goes beyond.
+            guard key.layout.declaredByteCount <= context.options.batchInflatedBytesMax else {
+                try reader.open()
+                return .streamed(
+                    StreamPlan(summary: summary(reader.header, epoch: key.epoch), parts: [key]))
+            }
             var lines = try nextLines(of: reader)
-            var bundle = OpenedBundle(header: reader.header, epoch: key.epoch)
+            var bundle = OpenedBundle(summary: summary(reader.header, epoch: key.epoch))
             while !lines.isEmpty {
-                bundle.append(lines)
-                if bundle.inflatedByteCount > context.options.batchInflatedBytesMax {
-                    bundle.transactions = []
-                    bundle.rejected = []
-                    return .streamed(bundle, key)
-                }
+                bundle.append(lines, firstIndex: 0)
                 lines = try nextLines(of: reader)
             }
             return .opened(bundle)
         } catch {
-            return try refusal(error)
+            throw BundleFault(error)
         }
     }
 
-    /// The lines of an authenticated part, from its header on.
-    func lines(
-        of message: BundleMessage, under key: PartUnderKey
+    private func summary(_ header: ParsedHeader, epoch: Int) -> BundleSummary {
+        BundleSummary(
+            epoch: epoch, deviceSequence: header.deviceSequence,
+            transactionCount: header.transactions)
+    }
+
+    // MARK: One part
+
+    func source(of part: PartContent) throws(BundleFault) -> LeasedSource {
+        do throws(ListenerError) {
+            return LeasedSource(source: try context.source(of: part), keeper: keeper)
+        } catch {
+            throw BundleFault(source: error)
+        }
+    }
+
+    func layout(of source: LeasedSource) throws(BundleFault) -> ArchiveLayout {
+        do {
+            return try ArchiveStructure.check(source, limits: context.archiveLimits)
+        } catch let refusal as ArchiveRefusal {
+            throw .refused(.cannotOpen, detail: refusal.rule)
+        } catch {
+            throw BundleFault(source: error)
+        }
+    }
+
+    func salt(_ source: LeasedSource, _ layout: ArchiveLayout) throws(BundleFault) -> [UInt8] {
+        do {
+            return try source.read(at: layout.saltOffset, count: ArchiveLayout.saltCount)
+        } catch {
+            throw BundleFault(source: error)
+        }
+    }
+
+    func password(_ message: BundleMessage, part: Int, _ secret: EpochSecret) -> [UInt8] {
+        PartPassword.derive(
+            secret: secret.secret,
+            identity: PartIdentity(
+                tenant: message.tenantSlug.text, deviceID: message.deviceID.description,
+                bundleID: message.bundleID.bytes, epoch: secret.epoch, part: part))
+    }
+
+    /// The lines of a part: authenticates all of it first.
+    ///
+    /// - Parameter transactionsMax: what is left of the bundle's limit.
+    func reader(
+        of message: BundleMessage, _ source: LeasedSource, _ key: PartUnderKey,
+        transactionsMax: Int? = nil
     ) throws(OpeningError) -> LineReader {
         let limits = context.openingLimits
         let opener = try PartOpener(
-            source: key.source, layout: key.layout, password: key.password, keys: key.keys,
-            limits: limits)
+            source: source, layout: key.layout, password: [], keys: key.keys, limits: limits)
         return LineReader(
             opener: opener,
             binding: ExpectedBinding(
-                bundleID: message.bundleID.bytes, deviceID: message.deviceID.bytes, part: 1,
-                parts: message.parts.count,
-                transactionsMax: context.options.limits.bundleTransactionsMax),
+                bundleID: message.bundleID.bytes, deviceID: message.deviceID.bytes,
+                part: key.part, parts: message.parts.count,
+                transactionsMax: transactionsMax ?? context.options.limits.bundleTransactionsMax),
             limits: limits,
             hasher: ContentHasher(key: context.rootKey.contentKey(tenant: message.tenant)))
     }
@@ -174,62 +232,29 @@ struct BundleOpener {
     func nextLines(of reader: LineReader) throws(OpeningError) -> [EntryLine] {
         try reader.next(maxLines: Self.linesMax, maxBytes: Self.chunkBytesMax)
     }
+}
 
+extension BundleFault {
     /// What an error while opening says of the bundle.
-    func refusal(_ error: OpeningError) throws(BundleFault) -> Opening {
+    init(_ error: OpeningError) {
         switch error {
-        case .cannotOpen(let detail): return .refused(.cannotOpen, detail: detail)
+        case .cannotOpen(let detail): self = .refused(.cannotOpen, detail: detail)
         case .limitUnzipped:
-            return .refused(.limitUnzipped, detail: "it inflates beyond what it may")
-        case .headerInvalid(let detail): return .refused(.headerInvalid, detail: detail)
-        case .bindingMismatch(let detail): return .refused(.bindingMismatch, detail: detail)
-        case .source(let error): throw .unreadable("\(error)")
-        case .library(let detail): throw .unreadable(detail)
+            self = .refused(.limitUnzipped, detail: "it inflates beyond what it may")
+        case .headerInvalid(let detail): self = .refused(.headerInvalid, detail: detail)
+        case .bindingMismatch(let detail): self = .refused(.bindingMismatch, detail: detail)
+        case .source(let error): self.init(source: error)
+        case .library(let detail): self = .unreadable(detail)
         }
     }
-}
 
-/// Why a delivery could not be opened.
-enum BundleFault: Error {
-    /// For good: it is quarantined.
-    case refused(QuarantineCode, detail: String)
-    /// Its bytes could not be read now.
-    case unreadable(String)
-}
-
-extension OpenedBundle {
-    /// Takes over lines that were read; ``TransactionRow/bundle`` is set when the batch is put
-    /// together.
-    mutating func append(_ lines: [EntryLine]) {
-        for line in lines {
-            inflatedByteCount += line.raw.count
-            switch line.result {
-            case .transaction(let transaction):
-                transactions.append(TransactionRow(transaction, index: line.index, raw: line.raw))
-            case .rejected(let code, let detail, let id):
-                rejected.append(
-                    RejectedLine(
-                        bundle: 0, index: line.index,
-                        id: id.flatMap { TransactionID(bytes: $0) },
-                        code: RejectionCode(rawValue: code) ?? .invalidJSON, detail: detail,
-                        raw: line.raw))
-            }
+    /// What an error of a part's bytes says of the bundle.
+    init(source error: any Error) {
+        switch error {
+        case let error as QueueError: self = .unrelated(error)
+        case let error as ListenerError where error.isOfTheSystem: self = .unrelated(error)
+        default: self = .unreadable("\(error)")
         }
-    }
-}
-
-extension TransactionRow {
-    init(_ line: LineTransaction, index: Int, raw: ArraySlice<UInt8>) {
-        let content: TransactionRow.Content =
-            switch line.content {
-            case .json(let text): .json(text)
-            case .body(let contentType, let bytes): .body(contentType: contentType, bytes: bytes)
-            }
-        self.init(
-            bundle: 0, index: index, id: TransactionID(high: line.idHigh, low: line.idLow),
-            type: line.type, occurredAt: Timestamp(microseconds: line.occurredAtMicroseconds),
-            offsetMinutes: line.offsetMinutes, actor: line.actor, content: content,
-            contentHash: Digest256(bytes: line.contentHash) ?? .zero, raw: raw)
     }
 }
 
@@ -243,6 +268,7 @@ extension ListenerContext {
     var openingLimits: OpeningLimits {
         OpeningLimits(
             recordBytesMax: options.limits.recordBytesMax,
-            partUnzippedBytesMax: options.limits.partUnzippedBytesMax)
+            partUnzippedBytesMax: options.limits.partUnzippedBytesMax,
+            ratioMax: options.limits.partRatioMax)
     }
 }

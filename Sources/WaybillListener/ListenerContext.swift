@@ -12,12 +12,12 @@ package struct ListenerContext: Sendable {
     let metrics: ListenerMetrics
     /// Makes a listener's own way into the database; called on the listener's thread. Nil while
     /// the database has not been reached yet.
-    let makeSettler: @Sendable () -> Settler?
+    let makeSettler: @Sendable () -> (any BundleSettler)?
 
     package init(
         options: ListenerOptions, queue: any ListenerQueue, rootKey: RootKey,
         partsDirectory: String, reaper: PartReaper, deadLetters: DeadLetterFiles,
-        makeSettler: @escaping @Sendable () -> Settler?
+        makeSettler: @escaping @Sendable () -> (any BundleSettler)?
     ) {
         self.options = options
         self.queue = queue

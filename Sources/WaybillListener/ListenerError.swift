@@ -1,3 +1,9 @@
+#if canImport(Glibc)
+    internal import Glibc
+#else
+    internal import Darwin
+#endif
+
 /// What can go wrong with a pool of listeners.
 package enum ListenerError: Error, CustomStringConvertible {
     /// The number of listeners lies outside what is configured.
@@ -32,6 +38,15 @@ package enum ListenerError: Error, CustomStringConvertible {
         switch self {
         case .outOfRange, .deadLetterDamaged, .deadLetterMissing: false
         case .deadLetterUnwritable, .deadLettersUnlistable, .partUnreadable: true
+        }
+    }
+
+    /// The system has no room, file or memory to spare: no fault of what was to be read or written.
+    var isOfTheSystem: Bool {
+        switch self {
+        case .deadLetterUnwritable: true
+        case .partUnreadable(let number): [EMFILE, ENFILE, ENOMEM, EINTR].contains(number)
+        default: false
         }
     }
 

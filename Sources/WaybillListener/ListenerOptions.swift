@@ -18,6 +18,11 @@ package struct ListenerOptions: Sendable {
     package var leaseDuration: Duration = .seconds(300)
     /// Tries that a bundle's own errors may use up before it is quarantined.
     package var attemptsMax = 5
+    /// How long a failing bundle may hold back its device's later ones; the next failure after that
+    /// is the last.
+    package var failingMax: Duration = .seconds(600)
+    /// The first wait after a failure, at most; it doubles with each attempt.
+    package var retryBase: Duration = .seconds(2)
     /// What parts may hold.
     package var limits = Limits()
 

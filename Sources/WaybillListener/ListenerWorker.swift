@@ -29,7 +29,7 @@ final class ListenerWorker {
 
     /// Works until the pool says that it is enough.
     func run() {
-        var connected: Settler?
+        var connected: (any BundleSettler)?
         while !shouldEnd() {
             guard let settler = connected ?? context.makeSettler() else {
                 if pause(backoff.next()) { return }
@@ -52,7 +52,7 @@ final class ListenerWorker {
     }
 
     /// - Throws: when the database or the queue is away; the batch has been given back then.
-    private func takeBatch(_ settler: Settler) throws {
+    private func takeBatch(_ settler: any BundleSettler) throws {
         let options = context.options
         let request = LeaseRequest(
             bundlesMax: options.batchBundlesMax, bytesMax: options.batchBytesMax,
@@ -78,7 +78,13 @@ final class ListenerWorker {
         for (delivery, settlement) in zip(lease.deliveries, settlements) {
             if case .retry = settlement { continue }
             for part in delivery.message.parts {
-                if case .file(let name) = part.location { files.append(name) }
+                switch part.location {
+                case .inline: break
+                case .file(let name): files.append(context.partsDirectory + "/" + name)
+                case .deadLetter(let name):
+                    // Kept until the bundle is settled.
+                    if settlement == .settled { files.append(context.deadLetters.path(of: name)) }
+                }
             }
         }
         let reaper = context.reaper

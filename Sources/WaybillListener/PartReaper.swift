@@ -7,12 +7,11 @@ package final class PartReaper: Sendable {
 
     private let batches = BoundedChannel<[String]>(capacity: batchesMax)
 
-    /// - Parameter directory: where the files lie.
     /// - Throws: ``ThreadError`` when the system refuses another thread.
-    package init(directory: String) throws(ThreadError) {
+    package init() throws(ThreadError) {
         let batches = batches
         _ = try NamedThread(name: "parts-reaper") {
-            while let names = batches.receive() { PartFile.remove(names, directory: directory) }
+            while let paths = batches.receive() { PartFile.remove(paths) }
         }
     }
 
@@ -21,8 +20,8 @@ package final class PartReaper: Sendable {
     }
 
     /// Has the files removed soon; never waits.
-    func remove(_ names: [String]) {
-        guard !names.isEmpty else { return }
-        _ = batches.trySend(names)
+    func remove(_ paths: [String]) {
+        guard !paths.isEmpty else { return }
+        _ = batches.trySend(paths)
     }
 }

@@ -67,8 +67,8 @@ final class PartFile: Sendable {
     }
 
     /// Unlinks files of settled bundles. One that stays behind is swept at the next start.
-    static func remove(_ names: [String], directory: String) {
-        for name in names { unlink(directory + "/" + name) }
+    static func remove(_ paths: [String]) {
+        for path in paths { unlink(path) }
     }
 
     /// Up to `count` bytes from `offset` on; fewer only at the end of the file.

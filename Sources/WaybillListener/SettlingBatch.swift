@@ -1,16 +1,18 @@
 internal import Logging
 internal import Metrics
 internal import WaybillModel
-internal import WaybillOpening
 internal import WaybillQueue
 internal import WaybillStore
 internal import WaybillThreads
 
 /// The deliveries of one lease on their way into the database.
+///
+/// A bundle that fails by itself is charged an attempt, and its device's later bundles wait for it;
+/// what fails for reasons outside of it is given back uncharged. Neither holds back the others.
 struct SettlingBatch {
     private let lease: Lease
     private let context: ListenerContext
-    private let settler: Settler
+    private let settler: any BundleSettler
     private let opener: BundleOpener
     private let leasedAt = Timestamp.now
     private let logger = Logger(label: "waybill.listener")
@@ -19,16 +21,19 @@ struct SettlingBatch {
     private(set) var settlements: [Settlement]
     private var pending: [PendingBundle] = []
     private var pendingByteCount = 0
-    /// Devices with a bundle that must come first next time.
-    private var heldDevices: Set<DeviceID> = []
+    /// Devices with a bundle that must come first next time, and its position in the lease.
+    private var heldDevices: [DeviceID: Int] = [:]
 
     private static let deadlockTriesMax = 5
 
-    init(lease: Lease, context: ListenerContext, settler: Settler) {
+    init(lease: Lease, context: ListenerContext, settler: any BundleSettler) {
         self.lease = lease
         self.context = context
         self.settler = settler
-        opener = BundleOpener(context: context, settler: settler)
+        opener = BundleOpener(
+            context: context, settler: settler,
+            keeper: LeaseKeeper(
+                lease, queue: context.queue, duration: context.options.leaseDuration))
         settlements = lease.deliveries.map { _ in .retry(after: .zero, charged: false) }
     }
 
@@ -37,10 +42,9 @@ struct SettlingBatch {
     /// - Returns: the error that ended the work early: the database went away.
     mutating func work() -> (any Error)? {
         do {
-            let keys = try opener.keys(for: lease.deliveries)
-            for (index, delivery) in lease.deliveries.enumerated()
-            where !heldDevices.contains(delivery.message.deviceID) {
-                try take(index, keys: keys[index])
+            let prepared = try opener.prepare(lease.deliveries)
+            for index in lease.deliveries.indices where !isHeld(index) {
+                try take(index, prepared[index])
             }
             try flush()
             return nil
@@ -49,31 +53,59 @@ struct SettlingBatch {
         }
     }
 
-    private mutating func take(_ index: Int, keys: Result<[PartUnderKey], BundleFault>) throws {
-        let message = lease.deliveries[index].message
+    // MARK: Opening
+
+    private mutating func take(
+        _ index: Int, _ prepared: Result<BundleOpener.Prepared, BundleFault>
+    ) throws {
+        let delivery = lease.deliveries[index]
+        // It ended the process while it was opened, as often as it may: it is not opened again.
+        guard delivery.attempt <= context.options.attemptsMax || delivery.message.retryOf != nil
+        else {
+            return append(
+                index, .refused(.processingFailed, "the server ended while it was opened"))
+        }
         do throws(BundleFault) {
-            switch try opener.open(message, under: try keys.get()) {
+            switch try open(delivery, try prepared.get()) {
             case .opened(let bundle):
-                pending.append(PendingBundle(index: index, content: .opened(bundle)))
-                pendingByteCount += bundle.inflatedByteCount
-            case .refused(let code, let detail):
-                pending.append(PendingBundle(index: index, content: .refused(code, detail)))
-            case .streamed(let bundle, let key):
-                pending.append(PendingBundle(index: index, content: .streamed(bundle, key)))
+                append(index, .opened(bundle))
+                pendingByteCount += bundle.byteCount
+            case .streamed(let plan): append(index, .streamed(plan))
+            case .refused(let code, let detail): append(index, .refused(code, detail))
             }
         } catch {
-            switch error {
-            case .refused(let code, let detail):
-                pending.append(PendingBundle(index: index, content: .refused(code, detail)))
-            case .unreadable(let detail):
-                guard isLastAttempt(index) else { return charge(index, detail: detail) }
-                pending.append(
-                    PendingBundle(index: index, content: .refused(.processingFailed, detail)))
-            }
+            try note(error, of: index)
         }
         let isStreamed = pending.last?.isStreamed ?? false
         if isStreamed || pendingByteCount > context.options.batchInflatedBytesMax { try flush() }
     }
+
+    private func open(
+        _ delivery: Delivery, _ prepared: BundleOpener.Prepared
+    ) throws(BundleFault) -> Opening {
+        let mark = context.queue.beginOpening(delivery)
+        defer { context.queue.endOpening(mark) }
+        return try opener.open(delivery.message, prepared)
+    }
+
+    private mutating func append(_ index: Int, _ content: PendingBundle.Content) {
+        pending.append(PendingBundle(index: index, content: content))
+    }
+
+    /// Draws the consequences of a bundle that could not be opened.
+    ///
+    /// - Throws: what has nothing to do with the bundle.
+    private mutating func note(_ fault: BundleFault, of index: Int) throws {
+        switch fault {
+        case .refused(let code, let detail): append(index, .refused(code, detail))
+        case .unreadable(let detail):
+            guard isLastAttempt(index) else { return charge(index, detail: detail) }
+            append(index, .refused(.processingFailed, detail))
+        case .unrelated(let error): throw error
+        }
+    }
+
+    // MARK: Settling
 
     /// Settles what was opened so far: a streamed bundle, always the last one, by itself.
     private mutating func flush() throws {
@@ -82,56 +114,56 @@ struct SettlingBatch {
         pendingByteCount = 0
         try settle(bundles.filter { !$0.isStreamed })
         try settle(bundles.filter { $0.isStreamed })
+        // A streamed bundle that turned out bad is quarantined now.
+        if !pending.isEmpty { try flush() }
     }
 
     private mutating func settle(_ bundles: [PendingBundle]) throws {
-        let bundles = bundles.filter { !heldDevices.contains(message($0).deviceID) }
-        guard let first = bundles.first else { return }
+        let bundles = withEntries(bundles)
+        guard let first = bundles.first?.bundle else { return }
         do {
             try settleTogether(bundles)
-        } catch let error as StoreError where error.isUnavailable {
+        } catch let fault as BundleFault {
+            // Only a streamed bundle throws this; nothing of it was committed.
+            try note(fault, of: first.index)
+        } catch let error as StoreError where error.isRetryable {
+            // The database is away, or others kept it busy: nobody's fault.
             throw error
-        } catch let error as ListenerError {
-            throw error
-        } catch let error as OpeningError {
-            // A streamed bundle turned out bad half way; nothing of it was committed.
-            try settleRefusal(of: first, error)
         } catch {
-            logger.error(
-                "settling failed",
-                metadata: ["bundles": "\(bundles.count)", "error": "\(error)"])
-            guard bundles.count == 1 else {
-                for bundle in bundles { try settle([bundle]) }
-                return
-            }
-            guard isLastAttempt(first.index), !first.isRefused else {
-                return charge(first.index, detail: "\(error)")
-            }
-            let content = PendingBundle.Content.refused(.processingFailed, "\(error)")
-            try settle([PendingBundle(index: first.index, content: content)])
+            try isolate(bundles.map(\.bundle), error)
         }
     }
 
-    private mutating func settleRefusal(of bundle: PendingBundle, _ error: OpeningError) throws {
-        do throws(BundleFault) {
-            guard case .refused(let code, let detail) = try opener.refusal(error) else { return }
-            pending.append(PendingBundle(index: bundle.index, content: .refused(code, detail)))
-        } catch {
+    /// Finds the bundle that made a transaction fail: halves until it stands alone.
+    private mutating func isolate(_ bundles: [PendingBundle], _ error: any Error) throws {
+        logger.error(
+            "settling failed", metadata: ["bundles": "\(bundles.count)", "error": "\(error)"])
+        guard bundles.count == 1, let bundle = bundles.first else {
+            let middle = bundles.count / 2
+            try settle(Array(bundles[..<middle]))
+            return try settle(Array(bundles[middle...]))
+        }
+        guard (error as? StoreError)?.isOfTheBundle ?? false else {
+            return giveBack(bundle.index, detail: "\(error)")
+        }
+        guard isLastAttempt(bundle.index), !bundle.isRefused else {
             return charge(bundle.index, detail: "\(error)")
         }
-        try flush()
+        let content = PendingBundle.Content.refused(.processingFailed, "\(error)")
+        try settle([PendingBundle(index: bundle.index, content: content)])
     }
 
     /// One transaction for all; a deadlock with another listener is tried again at once.
-    private mutating func settleTogether(_ bundles: [PendingBundle]) throws {
-        let entries = try bundles.map { try entry($0) }
+    private mutating func settleTogether(
+        _ bundles: [(bundle: PendingBundle, entry: BundleToSettle)]
+    ) throws {
         var tries = 0
         while true {
             do {
-                let settled = try settler.settle(entries) { transaction in
-                    try fill(&transaction, bundles)
+                let settled = try settler.settle(bundles.map(\.entry)) { transaction in
+                    try fill(&transaction, bundles.map(\.bundle))
                 }
-                for result in settled { note(result, of: bundles[result.ordinal]) }
+                for result in settled { note(result, of: bundles[result.ordinal].bundle) }
                 return
             } catch let error as StoreError
                 where error.isRetryable && !error.isUnavailable && tries < Self.deadlockTriesMax
@@ -151,30 +183,44 @@ struct SettlingBatch {
             switch bundle.content {
             case .refused: continue
             case .opened(let bundle):
-                rows.append(contentsOf: bundle.transactions.map { $0.with(bundle: ordinal) })
-                rejected.append(contentsOf: bundle.rejected.map { $0.with(bundle: ordinal) })
-            case .streamed(_, let key):
-                try stream(message(bundle), under: key, ordinal: ordinal, into: &transaction)
+                rows.append(of: bundle, ordinal: ordinal)
+                rejected.append(of: bundle, ordinal: ordinal)
+            case .streamed(let plan):
+                let stream = BundleStream(lease.deliveries[bundle.index], plan, opener: opener)
+                try Self.fill(&transaction, from: stream, ordinal: ordinal)
             }
         }
         try transaction.insert(rows)
         try transaction.reject(rejected)
     }
 
-    private func stream(
-        _ message: BundleMessage, under key: PartUnderKey, ordinal: Int,
-        into transaction: inout SettlementTransaction
+    private static func fill(
+        _ transaction: inout SettlementTransaction, from stream: BundleStream, ordinal: Int
     ) throws {
-        let reader = try opener.lines(of: message, under: key)
-        while true {
-            let lines = try opener.nextLines(of: reader)
-            guard !lines.isEmpty else { return }
-            var chunk = OpenedBundle(header: reader.header, epoch: key.epoch)
-            chunk.append(lines)
-            try transaction.insert(chunk.transactions.map { $0.with(bundle: ordinal) })
-            try transaction.reject(chunk.rejected.map { $0.with(bundle: ordinal) })
-            _ = try context.queue.extend(lease, by: context.options.leaseDuration)
+        while let chunk = try stream.next() {
+            var rows: [TransactionRow] = []
+            var rejected: [RejectedLine] = []
+            rows.append(of: chunk, ordinal: ordinal)
+            rejected.append(of: chunk, ordinal: ordinal)
+            try transaction.insert(rows)
+            try transaction.reject(rejected)
         }
+    }
+
+    /// What the store needs to know of each bundle. One whose dead letter cannot be written now is
+    /// left out and given back.
+    private mutating func withEntries(
+        _ bundles: [PendingBundle]
+    ) -> [(bundle: PendingBundle, entry: BundleToSettle)] {
+        var entries: [(bundle: PendingBundle, entry: BundleToSettle)] = []
+        for bundle in bundles where !isHeld(bundle.index) {
+            do {
+                entries.append((bundle, try entry(bundle)))
+            } catch {
+                giveBack(bundle.index, detail: "\(error)")
+            }
+        }
+        return entries
     }
 
     private func entry(_ bundle: PendingBundle) throws -> BundleToSettle {
@@ -186,24 +232,34 @@ struct SettlingBatch {
                 .quarantined(code: code, detail: detail, deadLetter: try deadLetter(message))
             case .opened, .streamed: .transactions
             }
-        return BundleToSettle(
+        var entry = BundleToSettle(
             tenant: message.tenant, deviceID: message.deviceID, bundleID: message.bundleID,
-            bundleDigest: message.bundleDigest, epoch: bundle.epoch ?? message.epoch ?? 0,
-            deviceSequence: bundle.header?.deviceSequence,
+            bundleDigest: message.bundleDigest,
+            epoch: bundle.summary?.epoch ?? message.epoch ?? 0,
+            deviceSequence: bundle.summary?.deviceSequence,
             partByteCounts: message.parts.map(\.byteCount),
-            transactionCount: bundle.header?.transactions ?? 0,
+            transactionCount: bundle.summary?.transactionCount ?? 0,
             startedAt: message.startedAt, receivedAt: message.receivedAt, leasedAt: leasedAt,
             openedAt: .now, source: message.source, attempt: delivery.attempt, verdict: verdict)
+        entry.retryOf = message.retryOf.map {
+            DeadLetterRetry(deadLetterID: $0.deadLetterID, receiptSequence: $0.receiptSeq)
+        }
+        return entry
     }
 
-    /// The bundle's bytes, kept for operators; nil when they cannot be read any more.
+    /// The bundle's bytes, kept for operators; nil when they cannot be read any more, and for a dead
+    /// letter that is tried again: its files stay.
     private func deadLetter(_ message: BundleMessage) throws -> DeadLetterFile? {
+        guard message.retryOf == nil else { return nil }
         do {
             return try context.deadLetters.keep(message) { try context.source(of: $0) }
-        } catch ListenerError.partUnreadable {
+        } catch let error as ListenerError {
+            guard case .partUnreadable = error, !error.isOfTheSystem else { throw error }
             return nil
         }
     }
+
+    // MARK: What becomes of a delivery
 
     private mutating func note(_ result: SettledBundle, of bundle: PendingBundle) {
         settlements[bundle.index] = result.state == .quarantined ? .quarantined : .settled
@@ -216,90 +272,48 @@ struct SettlingBatch {
         }
     }
 
-    private func message(_ bundle: PendingBundle) -> BundleMessage {
-        lease.deliveries[bundle.index].message
+    /// Whether the delivery, or one of its device before it, must come again first.
+    private func isHeld(_ index: Int) -> Bool {
+        heldDevices[lease.deliveries[index].message.deviceID].map { index >= $0 } ?? false
     }
 
     private func isLastAttempt(_ index: Int) -> Bool {
-        lease.deliveries[index].attempt >= context.options.attemptsMax
+        let delivery = lease.deliveries[index]
+        // An operator's retry has one attempt: the operator is told, and may ask again.
+        return delivery.message.retryOf != nil
+            || delivery.attempt >= context.options.attemptsMax
+            || delivery.failingFor.map { $0 >= context.options.failingMax } ?? false
     }
 
     /// Counts an attempt against the bundle; its device's later bundles wait with it.
     private mutating func charge(_ index: Int, detail: String) {
         let delivery = lease.deliveries[index]
-        var backoff = Backoff(base: .seconds(1), ceiling: .seconds(120))
+        let options = context.options
+        var backoff = Backoff(base: options.retryBase, ceiling: options.failingMax)
         var wait = backoff.next()
         for _ in 1..<max(delivery.attempt, 1) { wait = backoff.next() }
-        settlements[index] = .retry(after: wait, charged: true)
-        heldDevices.insert(delivery.message.deviceID)
+        // The last attempt is due no later than the time for which a bundle may hold back others.
+        wait = min(wait, max(.zero, options.failingMax - (delivery.failingFor ?? .zero)))
+        hold(index, .retry(after: wait, charged: true), detail)
+    }
+
+    /// Has the delivery come again for reasons that are not its own.
+    private mutating func giveBack(_ index: Int, detail: String) {
+        var backoff = Backoff(base: .seconds(10), ceiling: .seconds(10))
+        hold(index, .retry(after: backoff.next(), charged: false), detail)
+    }
+
+    private mutating func hold(_ index: Int, _ settlement: Settlement, _ detail: String) {
+        let delivery = lease.deliveries[index]
+        let deviceID = delivery.message.deviceID
+        settlements[index] = settlement
+        heldDevices[deviceID] = min(index, heldDevices[deviceID] ?? index)
         logger.warning(
             "a bundle failed",
             metadata: [
-                "bundle.id": "\(delivery.message.bundleID)",
-                "device.id": "\(delivery.message.deviceID)", "attempt": "\(delivery.attempt)",
+                "bundle.id": "\(delivery.message.bundleID)", "device.id": "\(deviceID)",
+                "attempt": "\(delivery.attempt)", "settlement": "\(settlement)",
                 "error": "\(detail)",
             ])
-    }
-}
-
-/// A delivery that was opened, or refused, and waits for its transaction.
-private struct PendingBundle {
-    enum Content {
-        case opened(OpenedBundle)
-        case refused(QuarantineCode, String)
-        /// What was read of it is dropped but for the header.
-        case streamed(OpenedBundle, PartUnderKey)
-    }
-
-    /// Of the delivery in its lease.
-    let index: Int
-    let content: Content
-
-    var isStreamed: Bool {
-        if case .streamed = content { return true }
-        return false
-    }
-
-    var isRefused: Bool {
-        if case .refused = content { return true }
-        return false
-    }
-
-    var header: ParsedHeader? {
-        switch content {
-        case .opened(let bundle), .streamed(let bundle, _): bundle.header
-        case .refused: nil
-        }
-    }
-
-    var epoch: Int? {
-        switch content {
-        case .opened(let bundle), .streamed(let bundle, _): bundle.epoch
-        case .refused: nil
-        }
-    }
-}
-
-extension TransactionRow {
-    fileprivate func with(bundle ordinal: Int) -> TransactionRow {
-        var row = self
-        row.bundle = ordinal
-        return row
-    }
-}
-
-extension RejectedLine {
-    fileprivate func with(bundle ordinal: Int) -> RejectedLine {
-        var line = self
-        line.bundle = ordinal
-        return line
-    }
-}
-
-extension StoreError {
-    /// The database is away: nothing of the bundle's own.
-    fileprivate var isUnavailable: Bool {
-        if case .unavailable = self { return true }
-        return false
     }
 }

@@ -3,7 +3,7 @@
 /// Memory is that of a few lines, whatever the entry's size. Calls block and compute as those of
 /// the opener do. One thread at a time.
 package final class LineReader {
-    /// Known after the first call of `next`.
+    /// Known after the first call of `open` or `next`.
     package private(set) var header = ParsedHeader(transactions: 0)
 
     private let opener: PartOpener
@@ -36,10 +36,7 @@ package final class LineReader {
     /// a header that is none, does not fit or counts other lines than there are; and what the
     /// opener throws. Nothing of a part should be kept before the end was reached without error.
     package func next(maxLines: Int, maxBytes: Int) throws(OpeningError) -> [EntryLine] {
-        if !hasHeader {
-            try readHeader()
-            hasHeader = true
-        }
+        try open()
         var lines: [EntryLine] = []
         var byteCount = 0
         while lines.count < max(1, maxLines), byteCount < maxBytes || lines.isEmpty {
@@ -59,6 +56,13 @@ package final class LineReader {
             byteCount += line.bytes.count
         }
         return lines
+    }
+
+    /// Reads the header if it has not been read; throws as the first call of `next` does.
+    package func open() throws(OpeningError) {
+        guard !hasHeader else { return }
+        try readHeader()
+        hasHeader = true
     }
 
     private func readHeader() throws(OpeningError) {

@@ -64,13 +64,13 @@ extension DiskQueue {
     ///
     /// - Returns: what to hand to ``endOpening(_:)``. Costs one small write without sync.
     package func beginOpening(_ delivery: Delivery) -> OpeningMark {
-        OpeningMark(slot: shared.withLock { $0.marks?.set(delivery.sequence) ?? nil })
+        OpeningMark(slot: marks.withLock { $0?.set(delivery.sequence) ?? nil })
     }
 
     /// The bundle did not end the process.
     package func endOpening(_ mark: OpeningMark) {
         guard let slot = mark.slot else { return }
-        shared.withLock { $0.marks?.clear(slot) }
+        marks.withLock { $0?.clear(slot) }
     }
 
     /// Charges what was being opened when the last process died; durable on return.
@@ -92,8 +92,8 @@ extension DiskQueue {
             // A log that fails says so by itself; the wait only orders two writes.
             _ = isWritten.wait(timeout: .seconds(30)) { $0 ? true : nil }
         }
-        let marks = try OpeningMarks(directory: directory, fileSystem: fileSystem)
-        shared.withLock { $0.marks = marks }
+        let opened = try OpeningMarks(directory: directory, fileSystem: fileSystem)
+        marks.withLock { $0 = opened }
     }
 }
 

@@ -14,14 +14,15 @@ package final class DiskQueue: BundleQueue {
         /// Threads that wait for work.
         var idleListeners = 0
         var isClosed = false
-        /// Which bundles are being opened; nil until the log is open.
-        var marks: OpeningMarks?
     }
 
     let shared: Monitor<Shared>
     let log: SegmentedLog
     let logger: Logger
     let pauseFile: QueuePause
+    /// Which bundles are being opened; nil until the log is open. A lock of its own: it is held for
+    /// small writes.
+    let marks: Monitor<OpeningMarks?>
 
     /// Damage that the opening found in the log, in words; empty after any ordinary crash.
     package let recoveryFaults: [String]
@@ -30,12 +31,13 @@ package final class DiskQueue: BundleQueue {
 
     private init(
         shared: Monitor<Shared>, log: SegmentedLog, report: RecoveryReport, logger: Logger,
-        pauseFile: QueuePause
+        pauseFile: QueuePause, marks: Monitor<OpeningMarks?>
     ) {
         self.shared = shared
         self.log = log
         self.logger = logger
         self.pauseFile = pauseFile
+        self.marks = marks
         recoveryFaults = report.faults.map(\.description)
         recoveryTornBytes = report.tornBytes
     }
@@ -61,6 +63,7 @@ package final class DiskQueue: BundleQueue {
     ) throws(QueueError) -> DiskQueue {
         var state = QueueState(options: options.stateOptions)
         let shared = Monitor(Shared(state: state))
+        let marks = Monitor<OpeningMarks?>(nil)
         let now = Deadline.now
         let wallClock = Timestamp.now
         do {
@@ -68,7 +71,8 @@ package final class DiskQueue: BundleQueue {
                 options: try options.logOptions(), fileSystem: fileSystem, logger: logger,
                 onFatal: { error in
                     // The process ends for the log's sake, not for that of a bundle.
-                    shared.update { $0.marks?.clear() }
+                    marks.withLock { $0?.clear() }
+                    shared.update { _ in }
                     onFatal(QueueError(error))
                 },
                 replay: { record in
@@ -81,7 +85,7 @@ package final class DiskQueue: BundleQueue {
             shared.withLock { $0.state = recovered }
             let queue = DiskQueue(
                 shared: shared, log: opened.log, report: opened.report, logger: logger,
-                pauseFile: pauseFile)
+                pauseFile: pauseFile, marks: marks)
             try queue.chargeInterrupted(in: options.directory, fileSystem, now: now)
             queue.deleteSegments()
             return queue
@@ -218,11 +222,9 @@ package final class DiskQueue: BundleQueue {
 
     /// Writes what is pending and gives the directory free; later calls are refused. Blocks.
     package func close() {
-        shared.update { shared in
-            shared.isClosed = true
-            // An orderly end is no bundle's fault.
-            shared.marks?.clear()
-        }
+        shared.update { $0.isClosed = true }
+        // An orderly end is no bundle's fault.
+        marks.withLock { $0?.clear() }
         log.close()
     }
 

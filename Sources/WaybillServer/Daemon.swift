@@ -199,12 +199,14 @@ struct Daemon {
         var options = ListenerOptions()
         options.target = configuration.listeners
         options.max = configuration.listenersMax
+        options.attemptsMax = configuration.attemptsMax
+        options.failingMax = configuration.failingMax
         options.limits = configuration.limits
         let node = Self.node
         return ListenerPool(
             context: ListenerContext(
                 options: options, queue: queue, rootKey: rootKey, partsDirectory: directory.parts,
-                reaper: try PartReaper(directory: directory.parts),
+                reaper: try PartReaper(),
                 deadLetters: DeadLetterFiles(directory: directory.deadLetters, rootKey: rootKey),
                 makeSettler: {
                     gate.signerIfOpen.map {

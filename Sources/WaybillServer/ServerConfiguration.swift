@@ -17,6 +17,8 @@ struct ServerConfiguration: Sendable {
     var migrates = true
     var listeners = 2
     var listenersMax = 256
+    var attemptsMax = 5
+    var failingMax = Duration.seconds(600)
     var rootKeyFile = ""
     var masterKeyFile = ""
     var logLevel = Logger.Level.info
@@ -47,6 +49,8 @@ struct ServerConfiguration: Sendable {
         migrates = reader.flag("migrate")
         listenersMax = reader.integer("listeners-max", in: 1...256)
         listeners = reader.integer("listeners", in: 0...256)
+        attemptsMax = reader.integer("attempts-max", in: 1...1000)
+        failingMax = .seconds(reader.integer("failing-seconds-max", in: 0...86_400))
         rootKeyFile = reader.absolutePath("root-key-file") ?? dataDirectory + "/keys/root.key"
         masterKeyFile = reader.absolutePath("master-key-file") ?? dataDirectory + "/keys/master.key"
         logLevel = reader.choice("log-level", Logger.Level.init(rawValue:)) ?? .info

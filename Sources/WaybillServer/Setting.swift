@@ -49,6 +49,13 @@ extension Setting {
         Setting(key: "listeners", summary: "listeners at start", defaultText: "2"),
         Setting(key: "listeners-max", summary: "no more listeners than this", defaultText: "256"),
         Setting(
+            key: "attempts-max", summary: "tries of a bundle that fails before it is quarantined",
+            defaultText: "5"),
+        Setting(
+            key: "failing-seconds-max",
+            summary: "how long a failing bundle may hold back its device's later ones",
+            defaultText: "600"),
+        Setting(
             key: "root-key-file",
             summary: "32 bytes in hexadecimal, shared by all nodes of a database: device secrets",
             defaultText: nil),

@@ -1,5 +1,12 @@
 package import WaybillModel
 
+/// What is known of a device's secret.
+package enum DeviceSecret: Sendable, Equatable {
+    case secret([UInt8])
+    /// It is there, and cannot be opened: damaged, or sealed under another root key.
+    case damaged
+}
+
 /// A device under one epoch of its secret.
 package struct DeviceEpoch: Hashable, Sendable {
     package let deviceID: DeviceID
@@ -22,6 +29,18 @@ package struct DeadLetterFile: Sendable {
         self.id = id
         self.name = name
         self.byteCount = byteCount
+    }
+}
+
+/// The dead letter that a bundle tries again.
+package struct DeadLetterRetry: Sendable, Equatable {
+    package let deadLetterID: DeadLetterID
+    /// Number of the receipt that says "quarantined".
+    package let receiptSequence: Int64
+
+    package init(deadLetterID: DeadLetterID, receiptSequence: Int64) {
+        self.deadLetterID = deadLetterID
+        self.receiptSequence = receiptSequence
     }
 }
 
@@ -52,6 +71,9 @@ package struct BundleToSettle: Sendable {
     package var source: String?
     package var attempt: Int
     package var verdict: Verdict
+    /// Set for a dead letter: if it succeeds, its receipt supersedes the one before; if it is
+    /// quarantined again, it gets none, and the dead letter says why.
+    package var retryOf: DeadLetterRetry?
 
     package init(
         tenant: TenantID, deviceID: DeviceID, bundleID: BundleID, bundleDigest: Digest256,
@@ -85,7 +107,7 @@ package struct BundleToSettle: Sendable {
 package struct SettledBundle: Sendable, Equatable {
     /// Position in the batch.
     package let ordinal: Int
-    /// It had its receipt before; nothing was written for it.
+    /// It had its receipt before and keeps it: nothing new was settled.
     package let isRepeat: Bool
     package let receiptSequence: Int64
     package let counts: OutcomeCounts

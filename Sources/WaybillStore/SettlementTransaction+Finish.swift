@@ -20,6 +20,12 @@ extension SettlementTransaction {
                             bundle, kind: "bundle.repeated_with_other_bytes", at: now, context,
                             details: [:]))
                 }
+            } else if let result = failedRetry(ordinal) {
+                settled.append(result)
+                audit.append(
+                    ends.audit(
+                        bundle, kind: "dead_letter.retry_failed", at: now, context,
+                        details: retryDetails(bundle)))
             } else {
                 let content = receiptContent(ordinal, at: now)
                 let signed = try context.signer.sign(
@@ -39,7 +45,9 @@ extension SettlementTransaction {
             }
             progress[bundle.deviceID] = ends
         }
+        try supersede(receipts)
         try insertReceipts(receipts)
+        try noteFailedRetries()
         try insertDeadLetters(receipts)
         try insert(audit: audit)
         let changed = Set(audit.map(\.chain))
@@ -83,6 +91,7 @@ extension SettlementTransaction {
             }
             content.counts = counts
             content.exceptions = ReceiptFolding.fold(notes[ordinal])
+            content.supersedes = superseded[ordinal]?.sequence
         case .quarantined(let code, _, _):
             content.state = .quarantined
             content.code = code
@@ -110,6 +119,7 @@ extension SettlementTransaction {
         ]
         if let source = bundle.source { details["source"] = .string(source) }
         if let code = content.code { details["code"] = .string(code.rawValue) }
+        if let seq = content.supersedes { details["supersedes"] = .number(Double(seq)) }
         if case .quarantined(_, let detail, _) = bundle.verdict {
             details["detail"] = .string(String(detail.prefix(200)))
         }
@@ -152,6 +162,7 @@ extension SettlementTransaction {
                 .byteArrays(receipts.map(\.signed.hash.bytes)),
                 .texts(receipts.map(\.signed.document)),
                 .text(context.signer.keyID),
+                .optionalInt8s(receipts.map(\.content.supersedes)),
             ])
     }
 

@@ -26,6 +26,8 @@ package struct SettlementTransaction {
     let earlierReceipts: [Int: EarlierReceipt]
     /// Position of the same bundle earlier in the batch.
     let sameAsEarlier: [Int: Int]
+    /// Receipts of bundles that are tried again, by position: what a success supersedes.
+    let superseded: [Int: EarlierReceipt]
     var history: InsertionHistory
 
     /// Of each bundle: how many lines were stored, and what became of the others.
@@ -48,12 +50,21 @@ package struct SettlementTransaction {
             throw StoreError.invalid("device of a bundle: unknown, or of another tenant")
         }
         let found = try EarlierReceipt.find(bundles.map(\.key), over: context.connection)
+        let open = try DeadLetterRetry.lock(bundles, over: context.connection)
         var earlier: [Int: EarlierReceipt] = [:]
+        var retried: [Int: EarlierReceipt] = [:]
         var same: [Int: Int] = [:]
         var first: [BundleKey: Int] = [:]
         for (ordinal, bundle) in bundles.enumerated() {
             if let receipt = found[bundle.key] {
-                earlier[ordinal] = receipt
+                if let retry = bundle.retryOf, open.contains(retry.deadLetterID),
+                    retry.receiptSequence == receipt.sequence, first[bundle.key] == nil
+                {
+                    retried[ordinal] = receipt
+                    first[bundle.key] = ordinal
+                } else {
+                    earlier[ordinal] = receipt
+                }
             } else if let before = first[bundle.key] {
                 same[ordinal] = before
             } else {
@@ -62,6 +73,7 @@ package struct SettlementTransaction {
         }
         earlierReceipts = earlier
         sameAsEarlier = same
+        superseded = retried
         alreadySettled = Set(earlier.keys).union(same.keys)
         acceptedCounts = Array(repeating: 0, count: bundles.count)
         notes = Array(repeating: [], count: bundles.count)
@@ -74,27 +86,32 @@ package struct SettlementTransaction {
     ///
     /// - Throws: errors of the database; the settlement is to be given up then.
     package mutating func insert(_ rows: [TransactionRow]) throws {
-        let wanted = rows.filter { !alreadySettled.contains($0.bundle) }
-        var groups = groupsOfEqualIDs(wanted)
+        let wanted =
+            alreadySettled.isEmpty ? rows : rows.filter { !alreadySettled.contains($0.bundle) }
+        let order = self.order(of: wanted)
+        var groups = groupsOfEqualIDs(order)
         while !groups.isEmpty {
-            let leaders = groups.map { wanted[$0[$0.startIndex]] }
+            let leaders = groups.map { wanted[order[$0.lowerBound].position] }
             var insertion = TransactionInsertion(
                 context: context, bundles: bundles, history: history)
             let fates = try insertion.store(leaders)
             history = insertion.history
-            var left: [ArraySlice<Int>] = []
+            var left: [Range<Int>] = []
             for (position, group) in groups.enumerated() {
-                let leader = leaders[position]
+                let followers = group.dropFirst()
                 switch fates[position] {
                 case .stored:
-                    acceptedCounts[leader.bundle] += 1
-                    try compare(group.dropFirst().map { wanted[$0] }, with: leader.contentHash)
+                    acceptedCounts[leaders[position].bundle] += 1
+                    guard !followers.isEmpty else { continue }
+                    try compare(
+                        followers.map { wanted[order[$0].position] },
+                        with: leaders[position].contentHash)
                 case .foundStored(let hash):
-                    try compare(group.map { wanted[$0] }, with: hash)
+                    try compare(group.map { wanted[order[$0].position] }, with: hash)
                 case .refused(let state):
-                    try noteRefused(leader, sqlState: state)
+                    try noteRefused(leaders[position], sqlState: state)
                     // It never claimed its id: the next one of that id may.
-                    if group.count > 1 { left.append(group.dropFirst()) }
+                    if !followers.isEmpty { left.append(followers) }
                 }
             }
             groups = left
@@ -121,33 +138,60 @@ package struct SettlementTransaction {
         sealedByteCount = 0
     }
 
-    /// Positions of rows with one tenant and id, in batch order; groups in the order of their keys.
-    private func groupsOfEqualIDs(_ rows: [TransactionRow]) -> [ArraySlice<Int>] {
-        let tenants = bundles.map(\.tenant)
-        let order = rows.indices.sorted { left, right in
-            let (a, b) = (rows[left], rows[right])
-            let (tenantA, tenantB) = (tenants[a.bundle], tenants[b.bundle])
-            if tenantA != tenantB { return tenantA < tenantB }
-            if a.id != b.id { return a.id < b.id }
-            return a.bundle == b.bundle ? a.index < b.index : a.bundle < b.bundle
+    /// What rows are sorted by, without the rows: those are large to move.
+    private struct SortKey {
+        let tenant: Int32
+        let id: TransactionID
+        let bundle: Int
+        let index: Int
+        /// Of the row in its array.
+        let position: Int
+
+        static func precedes(_ left: SortKey, _ right: SortKey) -> Bool {
+            if left.tenant != right.tenant { return left.tenant < right.tenant }
+            if left.id.high != right.id.high { return left.id.high < right.id.high }
+            if left.id.low != right.id.low { return left.id.low < right.id.low }
+            return left.bundle == right.bundle
+                ? left.index < right.index : left.bundle < right.bundle
         }
-        var groups: [ArraySlice<Int>] = []
+    }
+
+    /// By tenant and id; rows of one id in batch order.
+    private func order(of rows: [TransactionRow]) -> [SortKey] {
+        let tenants = bundles.map(\.tenant.number)
+        var keys: [SortKey] = []
+        keys.reserveCapacity(rows.count)
+        for position in rows.indices {
+            let bundle = rows[position].bundle
+            keys.append(
+                SortKey(
+                    tenant: tenants[bundle], id: rows[position].id, bundle: bundle,
+                    index: rows[position].index, position: position))
+        }
+        keys.sort(by: SortKey.precedes)
+        return keys
+    }
+
+    /// Ranges of keys with one tenant and id.
+    private func groupsOfEqualIDs(_ order: [SortKey]) -> [Range<Int>] {
+        var groups: [Range<Int>] = []
         groups.reserveCapacity(order.count)
         var start = 0
         for position in order.indices {
             let next = position + 1
-            if next < order.count {
-                let (a, b) = (rows[order[position]], rows[order[next]])
-                if a.id == b.id, tenants[a.bundle] == tenants[b.bundle] { continue }
+            if next < order.count, order[next].id == order[position].id,
+                order[next].tenant == order[position].tenant
+            {
+                continue
             }
-            groups.append(order[start..<next])
+            groups.append(start..<next)
             start = next
         }
         return groups
     }
 
     private mutating func compare(
-        _ rows: some Collection<TransactionRow>, with stored: Digest256
+        _ rows: [TransactionRow], with stored: Digest256
     ) throws {
         for row in rows {
             let isSame = row.contentHash == stored

@@ -12,7 +12,7 @@ package final class Settler {
     private let node: String
 
     private var session: Session?
-    private var secretCache: [DeviceEpoch: [UInt8]] = [:]
+    private var secretCache: [DeviceEpoch: DeviceSecret] = [:]
     private var epochCache: [DeviceID: (epochs: [Int], freshUntil: Deadline)] = [:]
     private var insertionHistory = InsertionHistory()
 
@@ -40,8 +40,10 @@ package final class Settler {
         self.node = node
     }
 
-    /// Opens the session now; the other calls do so where it is missing or lost.
+    /// Opens the session if there is none; the other calls do so, too.
     package func connect() throws(StoreError) {
+        if let session, session.connection.isAlive { return }
+        session = nil
         do {
             let connection = try PostgresConnection(options)
             let canCopy = try connection.query(SettlingStatements.canCopyDirectly)[0].bool(0)
@@ -58,8 +60,11 @@ package final class Settler {
 
     /// The secrets of open epochs, from memory where they were asked for before.
     ///
-    /// A device or epoch that there is not, or that is closed, is missing in the answer.
-    package func secrets(_ wanted: [DeviceEpoch]) throws(StoreError) -> [DeviceEpoch: [UInt8]] {
+    /// A device or epoch that there is not, or that is closed, is missing in the answer. One secret
+    /// that cannot be opened does not keep the others back.
+    package func secrets(
+        _ wanted: [DeviceEpoch]
+    ) throws(StoreError) -> [DeviceEpoch: DeviceSecret] {
         let missing = Array(Set(wanted.filter { secretCache[$0] == nil }))
         if !missing.isEmpty {
             if secretCache.count + missing.count > Self.cachedDevicesMax { secretCache = [:] }
@@ -77,12 +82,25 @@ package final class Settler {
                 }
             }
             for (key, sealed) in found {
-                secretCache[key] = try rootKey.open(sealed, context: Self.secretContext(key))
+                secretCache[key] = openSecret(sealed, key)
             }
         }
-        var secrets: [DeviceEpoch: [UInt8]] = [:]
-        for key in wanted { secrets[key] = secretCache[key] }
+        var secrets: [DeviceEpoch: DeviceSecret] = [:]
+        for key in wanted {
+            secrets[key] = secretCache[key]
+            // An operator may mend it: it is looked for again next time.
+            if secretCache[key] == .damaged { secretCache[key] = nil }
+        }
         return secrets
+    }
+
+    private func openSecret(_ sealed: [UInt8], _ key: DeviceEpoch) -> DeviceSecret {
+        do {
+            return .secret(try rootKey.open(sealed, context: Self.secretContext(key)))
+        } catch {
+            // Whatever failed, this secret does not open; the others may.
+            return .damaged
+        }
     }
 
     /// Forgets cached secrets, so that the next call asks the database.
@@ -149,8 +167,6 @@ package final class Settler {
     }
 
     private func openSession() throws(StoreError) -> Session {
-        if let session, session.connection.isAlive { return session }
-        session = nil
         try connect()
         guard let session else { throw .unavailable(.unavailable("no session")) }
         return session

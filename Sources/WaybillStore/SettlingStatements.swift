@@ -93,15 +93,45 @@ enum SettlingStatements {
     static let insertReceipts: PostgresStatement =
         """
         INSERT INTO receipts (device_id, seq, tenant_id, bundle_id, bundle_digest, part_byte_counts,
-            state, code, accepted, duplicate, rejected, conflict, settled_at, hash, document, key_id)
+            state, code, accepted, duplicate, rejected, conflict, settled_at, hash, document, key_id,
+            supersedes)
         SELECT w.device_id, w.seq, w.tenant_id, w.bundle_id, w.bundle_digest,
             w.part_byte_counts::bigint[], w.state, w.code, w.accepted, w.duplicate, w.rejected,
-            w.conflict, w.settled_at, w.hash, w.document, $16::text
+            w.conflict, w.settled_at, w.hash, w.document, $16::text, w.supersedes
         FROM unnest($1::uuid[], $2::bigint[], $3::integer[], $4::uuid[], $5::bytea[], $6::text[],
             $7::text[], $8::text[], $9::integer[], $10::integer[], $11::integer[], $12::integer[],
-            $13::timestamptz[], $14::bytea[], $15::text[])
+            $13::timestamptz[], $14::bytea[], $15::text[], $17::bigint[])
             AS w (device_id, seq, tenant_id, bundle_id, bundle_digest, part_byte_counts, state, code,
-                accepted, duplicate, rejected, conflict, settled_at, hash, document)
+                accepted, duplicate, rejected, conflict, settled_at, hash, document, supersedes)
+        """
+
+    /// Locks the dead letters that are tried again: an operator may be discarding one.
+    static let lockDeadLetters: PostgresStatement =
+        """
+        SELECT dead_letter_id, resolved_at IS NULL FROM dead_letters
+        WHERE dead_letter_id = ANY ($1::uuid[])
+        ORDER BY dead_letter_id FOR UPDATE
+        """
+
+    /// Before the new receipts come: a bundle has one receipt that is not superseded.
+    static let supersedeReceipts: PostgresStatement =
+        """
+        UPDATE receipts AS r SET superseded_by = w.superseded_by
+        FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS w (device_id, seq, superseded_by)
+        WHERE r.device_id = w.device_id AND r.seq = w.seq
+        """
+
+    static let resolveDeadLetters: PostgresStatement =
+        """
+        UPDATE dead_letters SET resolved_at = now(), resolution = 'settled'
+        WHERE dead_letter_id = ANY ($1::uuid[]) AND resolved_at IS NULL
+        """
+
+    static let noteFailedRetries: PostgresStatement =
+        """
+        UPDATE dead_letters AS d SET attempts = d.attempts + 1, last_error = w.last_error
+        FROM unnest($1::uuid[], $2::text[]) AS w (dead_letter_id, last_error)
+        WHERE d.dead_letter_id = w.dead_letter_id
         """
 
     static let insertDeadLetters: PostgresStatement =

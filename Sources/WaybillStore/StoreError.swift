@@ -53,6 +53,28 @@ extension StoreError: CustomStringConvertible {
         }
     }
 
+    /// The database is away: nothing of the bundle's own.
+    package var isUnavailable: Bool {
+        if case .unavailable = self { return true }
+        return false
+    }
+
+    /// The bundle itself made its settling fail, as far as the error tells.
+    ///
+    /// Told by SQLSTATE's class: 21 and 22 values, 23 constraints, 54 limits of the program, P0 raised
+    /// by a trigger, XX000 an internal error. All else, such as a missing right or column, would
+    /// befall any bundle.
+    package var isOfTheBundle: Bool {
+        switch self {
+        case .invalid, .notFound, .alreadyExists: return true
+        case .postgres(let error):
+            if case .unexpectedResult = error { return true }
+            guard let state = error.sqlState else { return false }
+            return ["21", "22", "23", "54", "P0"].contains(state.prefix(2)) || state == "XX000"
+        default: return false
+        }
+    }
+
     /// From a closed set, for metric labels.
     package var shortDescription: String {
         switch self {

@@ -336,7 +336,7 @@ import WaybillThreads
             let settler = fixture.makeSettler()
             let known = DeviceEpoch(deviceID: enrollment.device.deviceID, epoch: 1)
             let unknown = DeviceEpoch(deviceID: enrollment.device.deviceID, epoch: 2)
-            #expect(try settler.secrets([known, unknown]) == [known: enrollment.secret])
+            #expect(try settler.secrets([known, unknown]) == [known: .secret(enrollment.secret)])
             #expect(try settler.openEpochs(enrollment.device.deviceID) == [1])
             #expect(try settler.openEpochs(.random()) == [])
         }

@@ -52,7 +52,7 @@ import WaybillPostgres
             #expect(first.token != second.token)
             #expect(first.secret != second.secret)
             let key = DeviceEpoch(deviceID: second.device.deviceID, epoch: 1)
-            #expect(try fixture.makeSettler().secrets([key]) == [key: second.secret])
+            #expect(try fixture.makeSettler().secrets([key]) == [key: .secret(second.secret)])
             // The first token is worth nothing any more.
             #expect(
                 try await fixture.store.device(tokenHash: first.device.tokenHash) == nil)

@@ -1,0 +1,18 @@
+package import WaybillModel
+package import WaybillStore
+
+/// The database as a listener sees it; belongs to one listener's thread, and blocks.
+package protocol BundleSettler: AnyObject {
+    /// Opens the session if there is none.
+    func connect() throws(StoreError)
+    /// The epochs under which the device may seal, newest first.
+    func openEpochs(_ device: DeviceID) throws(StoreError) -> [Int]
+    /// The secrets of open epochs; one that there is not is missing.
+    func secrets(_ wanted: [DeviceEpoch]) throws(StoreError) -> [DeviceEpoch: DeviceSecret]
+    /// Settles a batch in one transaction, as ``Settler/settle(_:rows:)``.
+    func settle(
+        _ bundles: [BundleToSettle], rows: (inout SettlementTransaction) throws -> Void
+    ) throws -> [SettledBundle]
+}
+
+extension Settler: BundleSettler {}
