@@ -69,6 +69,8 @@ let package = Package(
             name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(
             name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(
+            name: "CLibzip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
 
         // Level 0: files that are compiled in.
         .target(
@@ -89,7 +91,8 @@ let package = Package(
 
         // Level 2
         .target(
-            name: "WaybillOpening", dependencies: ["WaybillSealing", "CLibcrypto", "CZlib"],
+            name: "WaybillOpening",
+            dependencies: ["WaybillSealing", "CLibcrypto", "CZlib", "CLibzip"],
             swiftSettings: memorySafe),
         .target(
             name: "WaybillPostgres",
@@ -193,13 +196,18 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "WaybillThreadsTests", dependencies: ["WaybillThreads"], swiftSettings: strict),
+        .target(
+            name: "ArchiveTesting", dependencies: ["WaybillSealing"],
+            path: "Tests/ArchiveTesting", swiftSettings: strict),
         .testTarget(
-            name: "WaybillSealingTests", dependencies: ["WaybillSealing"], swiftSettings: strict),
+            name: "WaybillSealingTests", dependencies: ["WaybillSealing", "ArchiveTesting"],
+            swiftSettings: strict),
         .testTarget(
             name: "WaybillObservabilityTests",
             dependencies: ["WaybillObservability", logging, metrics], swiftSettings: strict),
         .testTarget(
-            name: "WaybillOpeningTests", dependencies: ["WaybillOpening", "WaybillSealing"],
+            name: "WaybillOpeningTests",
+            dependencies: ["WaybillOpening", "WaybillSealing", "ArchiveTesting"],
             swiftSettings: strict),
         .testTarget(
             name: "WaybillPostgresTests",

@@ -48,6 +48,7 @@ prepare() {
     has_library libpq || missing+=(libpq-dev)
     has_library libcrypto || missing+=(libssl-dev)
     has_library zlib || missing+=(zlib1g-dev)
+    has_library libzip || missing+=(libzip-dev)
     has_initdb || missing+=(postgresql)
     if [ "$1" = test ]; then
         command -v curl >/dev/null || missing+=(curl ca-certificates)

@@ -71,7 +71,7 @@ final class PartFile: Sendable {
         for path in paths { unlink(path) }
     }
 
-    /// Up to `count` bytes from `offset` on; fewer only at the end of the file.
+    /// Exactly `count` bytes from `offset` on; a file that has become shorter is unreadable (EIO).
     func read(at offset: Int, count: Int) throws(ListenerError) -> [UInt8] {
         var number: Int32 = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: max(0, count)) { buffer, filled in
@@ -82,6 +82,7 @@ final class PartFile: Sendable {
                 if got > 0 {
                     filled += got
                 } else if got == 0 {
+                    number = EIO
                     return
                 } else if errno != EINTR {
                     number = errno

@@ -5,7 +5,8 @@ struct DateTime: Equatable {
     /// East of UTC.
     let offsetMinutes: Int
 
-    /// Years 0001 to 9999, as written and in UTC; `:60` is the first second of the next minute.
+    /// Years 0001 to 9999, as written and in UTC; a leap second, which only the last minute of a
+    /// day in UTC can have, is the first second of the next minute.
     init?(_ text: UnsafeRawBufferPointer) {
         unsafe self.init(Fields(text: text))
     }
@@ -22,7 +23,8 @@ struct DateTime: Equatable {
             let offset = unsafe fields.offset(), unsafe fields.isAtEnd,
             (1...9999).contains(year), (1...12).contains(month),
             (1...Self.days(inMonth: month, year: year)).contains(day),
-            hour < 24, minute < 60, second <= 60
+            hour < 24, minute < 60, second <= 60,
+            second < 60 || (60 * hour + minute - offset + 2880) % 1440 == 1439
         else { return nil }
         let days = Self.daysSince1970(year: year, month: month, day: day)
         let seconds = days * 86_400 + hour * 3600 + (minute - offset) * 60 + second

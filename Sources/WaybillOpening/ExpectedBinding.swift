@@ -27,7 +27,7 @@ package struct ParsedHeader: Sendable, Equatable {
     package var transactions: Int
     /// From 1; nil when the device does not count its bundles.
     package var deviceSequence: Int64?
-    /// Since 1970 in UTC, by the device's clock; nil when the device does not say.
+    /// Since 1970 in UTC, by the device's clock; nil before the header was read.
     package var sealedAtMicroseconds: Int64?
 
     package init(

@@ -60,8 +60,8 @@ enum HeaderReader {
     private static func deviceSequence(
         _ found: Found, _ scanner: borrowing LineScanner
     ) throws(OpeningError) -> Int64? {
-        guard found.deviceSequence != nil else { return nil }
-        guard let value = scanner.integer(found.deviceSequence), value >= 1 else {
+        guard let member = found.deviceSequence, member.kind != .null else { return nil }
+        guard let value = scanner.integer(member), value >= 1 else {
             throw .headerInvalid("device_seq is a whole number from 1")
         }
         return value
@@ -69,8 +69,7 @@ enum HeaderReader {
 
     private static func sealedAt(
         _ found: Found, _ scanner: borrowing LineScanner
-    ) throws(OpeningError) -> Int64? {
-        guard found.sealedAt != nil else { return nil }
+    ) throws(OpeningError) -> Int64 {
         guard let text = unsafe scanner.string(found.sealedAt),
             let time = unsafe DateTime(text)
         else { throw .headerInvalid("sealed_at is an RFC 3339 time with offset") }

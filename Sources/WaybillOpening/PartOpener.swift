@@ -25,8 +25,9 @@ package final class PartOpener {
 
     private static let chunkCount = 256 << 10
 
-    /// Checks the password's verifier and the HMAC over the whole ciphertext, constant in memory;
-    /// throws `.cannotOpen` for either. Derives the keys if they are not given.
+    /// Checks the password's verifier, the HMAC over the whole ciphertext, constant in memory, and
+    /// that libzip agrees on the structure; throws `.cannotOpen` for each. Derives the keys if they
+    /// are not given.
     package init(
         source: some ArchiveSource & Sendable, layout: ArchiveLayout, password: [UInt8],
         keys: PartKeys? = nil, limits: OpeningLimits
@@ -38,14 +39,14 @@ package final class PartOpener {
             throw .cannotOpen("the password does not fit")
         }
         kept = try Self.authenticate(source, layout, keys)
+        try SecondOpinion.ask(on: source, layout)
         self.source = source
         self.layout = layout
-        let zippedCount = layout.ciphertextCount + ArchiveLayout.overheadCount
         bytesMax = min(
             layout.declaredByteCount,
             ArchiveLimits(
                 partUnzippedBytesMax: limits.partUnzippedBytesMax, ratioMax: limits.ratioMax
-            ).unzippedBytesMax(zippedCount: zippedCount))
+            ).unzippedBytesMax(zippedCount: layout.zippedCount))
         cipher = try CounterCipher(key: keys.encryption)
         inflater = try Inflater()
     }

@@ -87,7 +87,7 @@ struct TransactionReader: ~Copyable {
     }
 
     private func actor(_ found: Found) throws(LineFault) -> String? {
-        guard found.actor != nil else { return nil }
+        guard let member = found.actor, member.kind != .null else { return nil }
         guard let text = unsafe scanner.string(found.actor),
             unsafe measure(text).characters <= 128
         else { throw LineFault(.json, "actor is a string of up to 128 characters") }

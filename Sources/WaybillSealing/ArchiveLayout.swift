@@ -45,10 +45,12 @@ package struct ArchiveLayout: Sendable, Equatable {
     package var crc32: UInt32
     /// 1 for AE-1, 2 for AE-2.
     package var encryptionVersion: Int
+    /// Of the entry's second header; between it and the data there may be a data descriptor.
+    package var directoryOffset: Int
 
     package init(
         saltOffset: Int, ciphertextCount: Int, method: CompressionMethod, declaredByteCount: Int,
-        crc32: UInt32, encryptionVersion: Int
+        crc32: UInt32, encryptionVersion: Int, directoryOffset: Int
     ) {
         self.saltOffset = saltOffset
         verifierOffset = saltOffset + Self.saltCount
@@ -59,7 +61,13 @@ package struct ArchiveLayout: Sendable, Equatable {
         self.declaredByteCount = declaredByteCount
         self.crc32 = crc32
         self.encryptionVersion = encryptionVersion
+        self.directoryOffset = directoryOffset
     }
+
+    /// Where the entry's data ends, its authentication code included.
+    package var dataEnd: Int { authenticationCodeOffset + Self.authenticationCodeCount }
+    /// The entry's data: salt, verifier, ciphertext, authentication code.
+    package var zippedCount: Int { ciphertextCount + Self.overheadCount }
 
     package static let saltCount = 16
     package static let verifierCount = 2

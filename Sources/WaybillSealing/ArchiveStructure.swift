@@ -38,7 +38,8 @@ package enum ArchiveStructure {
             method: aes.method,
             declaredByteCount: Int(directory.sizes.unzipped),
             crc32: directory.fields.crc32,
-            encryptionVersion: aes.version)
+            encryptionVersion: aes.version,
+            directoryOffset: end.directoryOffset)
     }
 
     /// The bytes of the entry's data, after its declared sizes were found to be allowed.

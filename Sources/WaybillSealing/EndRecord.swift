@@ -28,15 +28,12 @@ struct EndRecord {
         let (end, overflow) = offset.addingReportingOverflow(count)
         guard !overflow, end <= UInt64(directoryEnd) else {
             throw ArchiveRefusal(
-                .inconsistent, "the directory lies before the end record", at: position + 12)
+                .inconsistent, "the directory lies before the end record",
+                at: zip64.map { $0.start + 40 } ?? position + 12)
         }
         guard end == UInt64(directoryEnd) else {
-            if let outer = try Self.claimedComment(in: source, endingBefore: position) {
-                throw ArchiveRefusal(.comment, "an archive has no comment", at: outer + 20)
-            }
-            throw ArchiveRefusal(
-                .surplus, "nothing stands before the archive or after its directory",
-                at: Int(end))
+            throw try Self.misplacement(
+                in: source, before: position, from: Int(end), to: directoryEnd, count: Int(count))
         }
         directoryOffset = Int(offset)
         directoryCount = Int(count)
@@ -47,36 +44,31 @@ struct EndRecord {
             || record.u32(12) == saturated32 || record.u32(16) == saturated32
     }
 
-    /// Checks disks and entry counts, and that the zip64 record agrees.
-    private static func checkCounts(_ record: HeaderBytes, _ zip64: Zip64End?) throws {
-        func agree(_ field: Int, _ wide: UInt64?) -> Bool {
-            guard let wide else { return true }
-            return field == saturated16 || UInt64(field) == wide
+    /// Checks that the zip64 record agrees, then disks and entry counts.
+    private static func checkCounts(
+        _ record: HeaderBytes, _ zip64: Zip64End?
+    ) throws(ArchiveRefusal) {
+        let narrow =
+            [4, 6, 8, 10].map { ($0, UInt64(record.u16($0)), UInt64(saturated16)) }
+            + [12, 16].map { ($0, UInt64(record.u32($0)), UInt64(saturated32)) }
+        if let zip64 {
+            for ((position, value, saturated), wide) in zip(narrow, zip64.fields)
+            where value != saturated && value != wide {
+                throw ArchiveRefusal(
+                    .inconsistent, "the end record and the zip64 end record agree",
+                    at: record.start + position)
+            }
         }
-        func agree(_ field: UInt32, _ wide: UInt64?) -> Bool {
-            guard let wide else { return true }
-            return field == saturated32 || UInt64(field) == wide
-        }
-        let entries = zip64.map { [$0.entriesOnDisk, $0.entries] }
-        guard agree(record.u16(4), zip64?.disk), agree(record.u16(6), zip64?.directoryDisk),
-            agree(record.u16(8), entries?[0]), agree(record.u16(10), entries?[1]),
-            agree(record.u32(12), zip64?.directoryCount),
-            agree(record.u32(16), zip64?.directoryOffset)
-        else {
+        let values = zip64?.fields ?? narrow.map { $0.1 }
+        guard values[0] == 0, values[1] == 0 else {
             throw ArchiveRefusal(
-                .inconsistent, "the end record and the zip64 end record agree", at: record.start)
+                .inconsistent, "an archive lies on one disk",
+                at: zip64.map { $0.start + 16 } ?? record.start + 4)
         }
-        let disks = [
-            zip64?.disk ?? UInt64(record.u16(4)), zip64?.directoryDisk ?? UInt64(record.u16(6)),
-        ]
-        guard disks == [0, 0] else {
+        guard values[2] == 1, values[3] == 1 else {
             throw ArchiveRefusal(
-                .inconsistent, "an archive lies on one disk", at: record.start + 4)
-        }
-        let counts = entries ?? [UInt64(record.u16(8)), UInt64(record.u16(10))]
-        guard counts == [1, 1] else {
-            throw ArchiveRefusal(
-                .entries, "an archive has exactly one entry", at: record.start + 8)
+                .entries, "an archive has exactly one entry",
+                at: zip64.map { $0.start + 24 } ?? record.start + 8)
         }
     }
 }
@@ -84,6 +76,24 @@ struct EndRecord {
 /// Why an archive does not end with its end record.
 extension EndRecord {
     private static let tailCountMax = RecordLength.endRecord + saturated16
+
+    /// Why the directory does not end where the end records begin.
+    private static func misplacement(
+        in source: some ArchiveSource, before endRecord: Int, from end: Int, to directoryEnd: Int,
+        count: Int
+    ) throws -> ArchiveRefusal {
+        if let outer = try claimedComment(in: source, endingBefore: endRecord) {
+            return ArchiveRefusal(.comment, "an archive has no comment", at: outer + 20)
+        }
+        if count >= 4 {
+            let start = try source.header(at: directoryEnd - count, count: 4)
+            guard start.u32(0) != RecordSignature.directoryHeader else {
+                return ArchiveRefusal(.surplus, "nothing stands before the archive", at: 0)
+            }
+        }
+        return ArchiveRefusal(
+            .surplus, "nothing stands between the directory and the end record", at: end)
+    }
 
     private static func diagnosis(of source: some ArchiveSource) throws -> ArchiveRefusal {
         let size = source.byteCount

@@ -92,11 +92,13 @@ struct DirectoryHeader {
         guard fields.flags & EntryFlag.encrypted != 0 else {
             throw ArchiveRefusal(.notEncrypted, "the entry is encrypted", at: fields.start + 8)
         }
-        guard fields.flags & (EntryFlag.strongEncryption | EntryFlag.maskedHeaders) == 0,
-            fields.method == 99
-        else {
+        guard fields.flags & (EntryFlag.strongEncryption | EntryFlag.maskedHeaders) == 0 else {
             throw ArchiveRefusal(
-                .encryption, "the entry is encrypted with WinZip AES", at: fields.start + 8)
+                .encryption, "neither strong encryption nor masked headers", at: fields.start + 8)
+        }
+        guard fields.method == 99 else {
+            throw ArchiveRefusal(
+                .encryption, "the entry is encrypted with WinZip AES", at: fields.start + 10)
         }
         guard let aes = fields.extra.aes else {
             throw ArchiveRefusal(

@@ -2,12 +2,11 @@
 struct Zip64End {
     /// Where the record begins: the directory ends there.
     let start: Int
-    let disk: UInt64
-    let directoryDisk: UInt64
-    let entriesOnDisk: UInt64
-    let entries: UInt64
     let directoryCount: UInt64
     let directoryOffset: UInt64
+    /// What the end record says in its own fields, in their order: this disk, the directory's,
+    /// entries on this disk, all entries, the directory's length and offset.
+    let fields: [UInt64]
 
     /// Nil when there is no locator before `endRecord`.
     init?(of source: some ArchiveSource, before endRecord: Int) throws {
@@ -33,11 +32,11 @@ struct Zip64End {
                 .inconsistent, "the zip64 locator points to a zip64 end record", at: recordStart)
         }
         start = recordStart
-        disk = UInt64(record.u32(16))
-        directoryDisk = UInt64(record.u32(20))
-        entriesOnDisk = record.u64(24)
-        entries = record.u64(32)
         directoryCount = record.u64(40)
         directoryOffset = record.u64(48)
+        fields = [
+            UInt64(record.u32(16)), UInt64(record.u32(20)), record.u64(24), record.u64(32),
+            directoryCount, directoryOffset,
+        ]
     }
 }

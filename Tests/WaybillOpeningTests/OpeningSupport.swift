@@ -1,3 +1,4 @@
+import ArchiveTesting
 import Testing
 
 @testable import WaybillOpening
@@ -144,22 +145,5 @@ struct PatchedPart {
     mutating func setVersion(_ version: Int, crc: Int) {
         set16(version, local: 47, directory: 63)
         set32(crc, local: 14, directory: 16)
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): the same seed gives the same numbers.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) {
-        state = seed
-    }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return value ^ value >> 31
     }
 }

@@ -1,53 +1,54 @@
-import Testing
-
-@testable import WaybillSealing
-
 /// Builds archives field by field, sound unless told otherwise.
-struct ArchiveForge {
-    var before: [UInt8] = []
-    var flags = 1
-    var method = 99
-    var crc: UInt32 = 0
-    var name = Array("bundle.ndjson".utf8)
-    var extra = ArchiveForge.aes()
-    var data = [UInt8](repeating: 7, count: 40)
-    var unzipped: UInt32 = 12
-    var zipped: UInt32?
-    var localFlags: Int?
-    var localMethod: Int?
-    var localCRC: UInt32?
-    var localName: [UInt8]?
-    var localExtra: [UInt8]?
-    var localZipped: UInt32?
-    var localUnzipped: UInt32?
-    var between: [UInt8] = []
-    var attributes: UInt32 = 0o100644 << 16
-    var localOffset: UInt32 = 0
-    var entryComment: [UInt8] = []
-    var entryDisk = 0
-    var afterEntry: [UInt8] = []
-    var afterDirectory: [UInt8] = []
-    var disk = 0
-    var entriesOnDisk = 1
-    var entries = 1
-    var directoryOffset: UInt32?
-    var directoryCount: UInt32?
-    var comment: [UInt8] = []
-    var after: [UInt8] = []
+package struct ArchiveForge: Sendable {
+    package var before: [UInt8] = []
+    package var flags = 1
+    package var method = 99
+    package var crc: UInt32 = 0
+    package var name = Array("bundle.ndjson".utf8)
+    package var extra = ArchiveForge.aes()
+    package var data = [UInt8](repeating: 7, count: 40)
+    package var unzipped: UInt32 = 12
+    package var zipped: UInt32?
+    package var localFlags: Int?
+    package var localMethod: Int?
+    package var localCRC: UInt32?
+    package var localName: [UInt8]?
+    package var localExtra: [UInt8]?
+    package var localZipped: UInt32?
+    package var localUnzipped: UInt32?
+    package var between: [UInt8] = []
+    package var attributes: UInt32 = 0o100644 << 16
+    package var localOffset: UInt32 = 0
+    package var entryComment: [UInt8] = []
+    package var entryDisk = 0
+    package var afterEntry: [UInt8] = []
+    package var afterDirectory: [UInt8] = []
+    package var disk = 0
+    package var entriesOnDisk = 1
+    package var entries = 1
+    package var directoryOffset: UInt32?
+    package var directoryCount: UInt32?
+    package var comment: [UInt8] = []
+    package var after: [UInt8] = []
     /// The zip64 pair's bytes, made from the directory's offset and length.
-    var zip64: ((_ offset: Int, _ count: Int) -> [UInt8])?
+    package var zip64: (@Sendable (_ offset: Int, _ count: Int) -> [UInt8])?
 
-    static func aes(
+    package init() {}
+
+    /// The AES field.
+    package static func aes(
         version: Int = 2, vendor: String = "AE", strength: UInt8 = 3, method: Int = 8
     ) -> [UInt8] {
         u16(0x9901) + u16(7) + u16(version) + Array(vendor.utf8) + [strength] + u16(method)
     }
 
-    static func field(_ id: Int, _ content: [UInt8]) -> [UInt8] {
+    /// An extra field.
+    package static func field(_ id: Int, _ content: [UInt8]) -> [UInt8] {
         u16(id) + u16(content.count) + content
     }
 
-    static func zip64End(
+    /// A zip64 end record and its locator.
+    package static func zip64End(
         offset: Int, count: Int, entries: UInt64 = 1, locatorOffset: Int? = nil
     ) -> [UInt8] {
         u32(0x0606_4b50) + u64(44) + u16(45) + u16(45) + u32(0) + u32(0) + u64(entries)
@@ -55,19 +56,23 @@ struct ArchiveForge {
             + u32(0x0706_4b50) + u32(0) + u64(UInt64(locatorOffset ?? offset + count)) + u32(1)
     }
 
-    static func u16(_ value: Int) -> [UInt8] {
+    /// Little-endian.
+    package static func u16(_ value: Int) -> [UInt8] {
         [UInt8(truncatingIfNeeded: value), UInt8(truncatingIfNeeded: value >> 8)]
     }
 
-    static func u32(_ value: UInt32) -> [UInt8] {
+    /// Little-endian.
+    package static func u32(_ value: UInt32) -> [UInt8] {
         u16(Int(value & 0xffff)) + u16(Int(value >> 16))
     }
 
-    static func u64(_ value: UInt64) -> [UInt8] {
+    /// Little-endian.
+    package static func u64(_ value: UInt64) -> [UInt8] {
         u32(UInt32(truncatingIfNeeded: value)) + u32(UInt32(truncatingIfNeeded: value >> 32))
     }
 
-    func bytes() -> [UInt8] {
+    /// The whole archive.
+    package func bytes() -> [UInt8] {
         let zipped = zipped ?? UInt32(data.count)
         let localName = localName ?? name
         let localExtra = localExtra ?? extra
@@ -96,28 +101,10 @@ struct ArchiveForge {
         return archive
     }
 
-    static func changed(_ change: (inout ArchiveForge) -> Void) -> [UInt8] {
+    /// A sound archive with a change.
+    package static func changed(_ change: (inout ArchiveForge) -> Void) -> [UInt8] {
         var forge = ArchiveForge()
         change(&forge)
         return forge.bytes()
     }
-}
-
-/// One bad or good archive and what is to be said of it.
-struct ArchiveCase: CustomTestStringConvertible, Sendable {
-    let name: String
-    let code: ArchiveCode?
-    let bytes: [UInt8]
-
-    init(_ name: String, _ code: ArchiveCode?, _ bytes: [UInt8]) {
-        self.name = name
-        self.code = code
-        self.bytes = bytes
-    }
-
-    init(_ name: String, _ code: ArchiveCode?, _ change: (inout ArchiveForge) -> Void) {
-        self.init(name, code, ArchiveForge.changed(change))
-    }
-
-    var testDescription: String { name }
 }
