@@ -1,3 +1,4 @@
+import ArchiveTesting
 import Foundation
 import Testing
 
@@ -26,7 +27,8 @@ import Testing
         method = pyzipper.ZIP_DEFLATED if sys.argv[3] == "8" else pyzipper.ZIP_STORED
         with pyzipper.AESZipFile(target, "w", compression=method) as archive:
             archive.setpassword(sys.argv[2].encode())
-            archive.setencryption(pyzipper.WZ_AES, nbits=256)
+            archive.setencryption(
+                pyzipper.WZ_AES, nbits=256, force_wz_aes_version=int(sys.argv[4]))
             archive.writestr("bundle.ndjson", sys.stdin.buffer.read())
         """
 
@@ -51,20 +53,28 @@ import Testing
         }
     }
 
-    @Test(arguments: CompressionMethod.allCases, [true, false])
-    func opensWhatPyzipperWrites(method: CompressionMethod, toPipe: Bool) throws {
+    /// AE-1 and AE-2 by pyzipper, to a file and to a pipe: bit 3, sizes 0, signed descriptor.
+    @Test(arguments: CompressionMethod.allCases, [1, 2])
+    func opensWhatPyzipperWrites(method: CompressionMethod, version: Int) throws {
         try withDirectory { directory in
-            let file = directory.appendingPathComponent("theirs.zip")
-            let target = toPipe ? "-" : file.path
-            let output = try python(
-                Self.pythonWrites, [target, password, String(method.rawValue)], input: entry)
-            let archive = toPipe ? output : Array(try Data(contentsOf: file))
-            #expect(try Sample.open(archive, password: Array(password.utf8)) == entry)
+            for target in [directory.appendingPathComponent("theirs.zip").path, "-"] {
+                let output = try python(
+                    Self.pythonWrites,
+                    [target, password, String(method.rawValue), String(version)], input: entry)
+                let isPipe = target == "-"
+                let archive =
+                    isPipe ? output : Array(try Data(contentsOf: URL(fileURLWithPath: target)))
+                #expect((archive[6] & 1 << 3 != 0) == isPipe)
+                #expect(archive[18..<26].allSatisfy { $0 == 0 } == isPipe)
+                try expectOpens(archive, method, version)
+            }
         }
     }
 
-    @Test(arguments: ["Deflate", "Copy"], [true, false])
-    func opensWhatSevenZipWrites(method: String, fromPipe: Bool) throws {
+    /// AE-2 by 7-Zip, from a file and from a pipe with `-si`: zip64 in the local header, FIFO mode
+    /// bits. Both have the NTFS extra in the central header.
+    @Test(arguments: CompressionMethod.allCases, [true, false])
+    func opensWhatSevenZipWrites(method: CompressionMethod, fromPipe: Bool) throws {
         try withDirectory { directory in
             let input = directory.appendingPathComponent("bundle.ndjson")
             let file = directory.appendingPathComponent("theirs.zip")
@@ -72,12 +82,30 @@ import Testing
             let source = fromPipe ? "-sibundle.ndjson" : input.path
             _ = try sevenZip(
                 [
-                    "a", "-tzip", "-mem=AES256", "-mm=" + method, "-p" + password, file.path,
-                    source,
+                    "a", "-tzip", "-mem=AES256", "-mm=" + (method == .stored ? "Copy" : "Deflate"),
+                    "-p" + password, file.path, source,
                 ], input: fromPipe ? entry : [])
             let archive = Array(try Data(contentsOf: file))
-            #expect(try Sample.open(archive, password: Array(password.utf8)) == entry)
+            try expectOpens(archive, method, 2)
+            let layout = try ArchiveStructure.check(
+                MemorySource(archive[...]), limits: ArchiveCases.limits)
+            let directory = layout.directoryOffset
+            #expect((archive[18..<26].allSatisfy { $0 == 0xff }) == fromPipe, "zip64 sizes")
+            #expect((archive[directory + 41] & 0xf0 == 0x10) == fromPipe, "a FIFO's mode bits")
+            #expect(archive[directory + 59] == 0x0a, "the NTFS extra comes first")
         }
+    }
+
+    private func expectOpens(
+        _ archive: [UInt8], _ method: CompressionMethod, _ version: Int
+    ) throws {
+        let source = MemorySource(archive[...])
+        let layout = try ArchiveStructure.check(source, limits: ArchiveCases.limits)
+        #expect(layout.method == method)
+        #expect(layout.encryptionVersion == version)
+        #expect(layout.declaredByteCount == entry.count)
+        try SecondOpinion.ask(on: source, layout)
+        #expect(try Sample.open(archive, password: Array(password.utf8)) == entry)
     }
 
     private func withDirectory(_ body: (URL) throws -> Void) throws {

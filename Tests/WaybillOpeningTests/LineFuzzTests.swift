@@ -67,7 +67,7 @@ import Testing
             }
             if random.once(in: 4) { Self.damage(&body, &random) }
             if random.once(in: 4), body.last == 10 { body.removeLast() }
-            let limits = OpeningLimits(recordBytesMax: random.pick([200, 300, 3000, 1 << 20]))
+            let limits = OpeningLimits(recordBytesMax: random.pick([250, 400, 3000, 1 << 20]))
             var expected = body.split(separator: 10, omittingEmptySubsequences: false)
             if expected.last?.isEmpty == true { expected.removeLast() }
             let entry = Sample.header(transactions: expected.count) + body

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# What takes too long for every change: millions of random inputs, and the sanitizers.
+#
+# Stops at the first step that fails, with exit code 1; the seeds are in the output.
+# WAYBILL_TEST_FUZZ_INPUTS=N sets how many inputs each fuzz test tries (default 2,000,000),
+# WAYBILL_TEST_SEED=N where they begin (default: at random, printed).
+# WAYBILL_TEST_STEPS="fuzz address thread" chooses steps (default: all).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. deploy/prepare.sh
+
+steps=${WAYBILL_TEST_STEPS:-fuzz address thread soak}
+logs=.build/nightly-logs
+strictly=(--explicit-target-dependency-import-check error)
+# Unit tests without a server: what handles raw memory, threads and files.
+fast='WaybillSealingTests|WaybillOpeningTests|WaybillThreadsTests|SegmentedLogTests|WaybillQueueTests|WaybillModelTests'
+
+export WAYBILL_TEST_PYTHON="$PWD/$venv/bin/python"
+
+# step NAME COMMAND…: runs a command, shows and keeps its output.
+step() {
+    local name=$1 log status=0
+    shift
+    log="$logs/${name// /-}.log"
+    say "$name"
+    "$@" 2>&1 | tee "$log" || status=$?
+    [ "$status" -eq 0 ] || die "the step \"$name\" failed (exit code $status); its output is in $log"
+}
+
+wanted() {
+    case " $steps " in *" $1 "*) return 0 ;; esac
+    return 1
+}
+
+# Optimised, with the checks of debug builds left out, as it runs in production.
+fuzz() {
+    WAYBILL_TEST_FUZZ_INPUTS=${WAYBILL_TEST_FUZZ_INPUTS:-2000000} \
+        swift test -c release -Xswiftc -enable-testing "${strictly[@]}" \
+        --scratch-path .build/nightly-release --filter FuzzTests
+}
+
+# The fast unit tests, a few thousand random inputs among them, under a sanitizer.
+sanitized() {
+    swift test --sanitize "$1" "${strictly[@]}" --scratch-path ".build/nightly-$1" --filter "$fast"
+}
+
+# Soaks are scripts of deploy/soak/, each run to its end; there may be none.
+soak() {
+    local script
+    for script in deploy/soak/*.sh; do
+        [ -f "$script" ] || continue
+        step "soak $(basename "$script" .sh)" bash "$script"
+    done
+}
+
+prepare test
+mkdir -p "$logs"
+step "python packages" python_packages
+if wanted fuzz; then step "fuzz" fuzz; fi
+if wanted address; then step "address sanitizer" sanitized address; fi
+if wanted thread; then step "thread sanitizer" sanitized thread; fi
+if wanted soak; then soak; fi
+say "all steps passed"
