@@ -187,7 +187,7 @@ struct BundleOpener {
         do {
             return try ArchiveStructure.check(source, limits: context.archiveLimits)
         } catch let refusal as ArchiveRefusal {
-            throw .refused(.cannotOpen, detail: refusal.rule)
+            throw .refused(.cannotOpen, detail: "\(refusal.shortDescription): \(refusal)")
         } catch {
             throw BundleFault(source: error)
         }

@@ -35,12 +35,16 @@ enum PartSource: ArchiveSource, Sendable {
         }
     }
 
+    /// A file that has become shorter than it was is unreadable (EIO).
     func read(at offset: Int, count: Int) throws -> [UInt8] {
-        switch self {
-        case .memory(let source): source.read(at: offset, count: count)
-        case .file(let source): try source.read(at: offset, count: count)
-        case .sealed(let source): try source.read(at: offset, count: count)
-        }
+        let bytes =
+            switch self {
+            case .memory(let source): source.read(at: offset, count: count)
+            case .file(let source): try source.read(at: offset, count: count)
+            case .sealed(let source): try source.read(at: offset, count: count)
+            }
+        guard bytes.count == count else { throw ListenerError.partUnreadable(errno: EIO) }
+        return bytes
     }
 }
 
@@ -71,7 +75,7 @@ final class PartFile: Sendable {
         for path in paths { unlink(path) }
     }
 
-    /// Exactly `count` bytes from `offset` on; a file that has become shorter is unreadable (EIO).
+    /// Up to `count` bytes from `offset` on; fewer only at the end of the file.
     func read(at offset: Int, count: Int) throws(ListenerError) -> [UInt8] {
         var number: Int32 = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: max(0, count)) { buffer, filled in
@@ -82,7 +86,6 @@ final class PartFile: Sendable {
                 if got > 0 {
                     filled += got
                 } else if got == 0 {
-                    number = EIO
                     return
                 } else if errno != EINTR {
                     number = errno
