@@ -21,6 +21,7 @@ struct OperatorEvent {
         var sequence = end.count == 1 ? try end[0].int8(0) : 0
         var previous = end.count == 1 ? try end[0].digest(1) : .zero
         let now = Timestamp.now
+        var rows: [(row: AuditRow, hash: Digest256)] = []
         for event in events {
             sequence += 1
             let details = CanonicalJSON.encode(
@@ -31,15 +32,16 @@ struct OperatorEvent {
                 subject: event.subject, details: String(decoding: details, as: UTF8.self),
                 previous: previous)
             previous = row.hash(key: key)
-            try connection.query(
-                StoreStatements.insertAudit,
-                [
-                    .uuid(row.chain.words), .int8(row.sequence),
-                    row.tenant.map { .int4($0.number) } ?? .null,
-                    .timestamp(row.recordedAt.microseconds), .text(row.node), .text(row.kind),
-                    .text(row.actor), .text(row.subject), .text(row.details),
-                    .bytes(row.previous.bytes), .bytes(previous.bytes),
-                ])
+            rows.append((row, previous))
         }
+        try connection.query(
+            StoreStatements.insertOperatorEvents,
+            [
+                .uuid(AuditRow.operators.words), .timestamp(now.microseconds), .text(node),
+                .int8s(rows.map(\.row.sequence)), .int4s(rows.map { $0.row.tenant?.number ?? 0 }),
+                .texts(rows.map(\.row.kind)), .texts(rows.map(\.row.actor)),
+                .optionalTexts(rows.map(\.row.subject)), .texts(rows.map(\.row.details)),
+                .byteArrays(rows.map(\.row.previous.bytes)), .byteArrays(rows.map(\.hash.bytes)),
+            ])
     }
 }

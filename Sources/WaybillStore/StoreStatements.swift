@@ -188,12 +188,16 @@ enum StoreStatements {
         ORDER BY chain_seq DESC LIMIT 1
         """
 
-    static let insertAudit: PostgresStatement =
+    /// A tenant of 0 is none.
+    static let insertOperatorEvents: PostgresStatement =
         """
-        INSERT INTO audit_events (chain_id, chain_seq, tenant_id, recorded_at, node, kind, actor,
+        INSERT INTO audit_events (chain_id, recorded_at, node, chain_seq, tenant_id, kind, actor,
             subject, details, previous, hash)
-        VALUES ($1::uuid, $2::bigint, $3::integer, $4::timestamptz, $5::text, $6::text, $7::text,
-            $8::text, $9::text::json, $10::bytea, $11::bytea)
+        SELECT $1::uuid, $2::timestamptz, $3::text, w.chain_seq, NULLIF(w.tenant_id, 0), w.kind,
+            w.actor, w.subject, w.details::json, w.previous, w.hash
+        FROM unnest($4::bigint[], $5::integer[], $6::text[], $7::text[], $8::text[], $9::text[],
+            $10::bytea[], $11::bytea[])
+            AS w (chain_seq, tenant_id, kind, actor, subject, details, previous, hash)
         """
 
     static let countDeadLetters: PostgresStatement =

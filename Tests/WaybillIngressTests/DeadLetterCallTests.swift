@@ -177,7 +177,7 @@ extension TestResponse {
         }
     }
 
-    @Test func bulkRetryOf100000IsAJobWithProgress() async throws {
+    @Test func aBulkRetryIsAJobWithProgress() async throws {
         let side = DeadLetterSide()
         side.letters.add(1000)
         side.letters.add(5, code: .limitUnzipped)

@@ -203,5 +203,12 @@ class Postgres:
             except ProcessLookupError:
                 pass
 
+    def query(self, sql):
+        """What `psql` prints of some statements, run as the owner of everything."""
+        result = subprocess.run(
+            [f"{self.binaries}/psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", self.url,
+             "-c", sql], check=True, capture_output=True, text=True)
+        return result.stdout.strip()
+
     def remove(self):
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from server import Server, run
+from server import Postgres, Server, run
 from stranger import bundle_sha256, checked, new_id, transaction
 
 SETTLED = ("accepted", "duplicate", "rejected", "conflict")
@@ -265,3 +265,69 @@ def test_over_the_retention_they_are_discarded(own_server):
     expired, = letters(server, "--state", "resolved")
     assert expired["id"] == letter["id"]
     until(lambda: files(server) == [])
+
+
+MANY = 100_000
+MANY_LETTERS = f"""
+    INSERT INTO waybill.receipts (device_id, seq, tenant_id, bundle_id, bundle_digest,
+        part_byte_counts, state, code, accepted, duplicate, rejected, conflict, settled_at, hash,
+        key_id, document)
+    SELECT r.device_id, r.seq + n, r.tenant_id, gen_random_uuid(), r.bundle_digest,
+        r.part_byte_counts, r.state, r.code, 0, 0, 0, 0, r.settled_at, r.hash, r.key_id, r.document
+    FROM waybill.receipts AS r, generate_series(1, {MANY}) AS n;
+    INSERT INTO waybill.dead_letters (dead_letter_id, tenant_id, device_id, bundle_id, receipt_seq,
+        code, detail, node, file_name, byte_count)
+    SELECT gen_random_uuid(), tenant_id, device_id, bundle_id, seq, code, '', 'elsewhere',
+        'file-' || seq, 1
+    FROM waybill.receipts WHERE seq > 1;
+"""
+
+
+def memory(server):
+    with open(f"/proc/{server.process.pid}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+
+
+def test_bulk_retry_of_100000_is_a_job_with_progress_and_cancel(tmp_path):
+    postgres = Postgres()
+    server = Server(tmp_path / "data", "--database-url", postgres.url)
+    try:
+        server.start()
+        quarantine(server.new_device(server.create_tenant("acme")))
+        postgres.query(MANY_LETTERS)
+        before = memory(server)
+        # The bytes of all but one are elsewhere: each of them fails by itself.
+        job = checked(server.admin(
+            "POST", "/admin/v1/dead-letters/retry", json={"tenant": "acme"})).json()
+        assert job["total"] == MANY + 1
+        path = f"/admin/v1/jobs/{job['id']}"
+        until(lambda: server.admin("GET", path).json()["done"])
+        checked(server.admin("DELETE", path))
+        job = until(lambda: (one := server.admin("GET", path).json()).get("ended_at") and one)
+        assert job["state"] == "cancelled"
+        assert job["done"] == 1 and 0 < job["failed"] <= MANY and len(job["failures"]) == 20
+        until(lambda: server.json("queue", "status")["depth"] == 0)
+
+        # Two at once over the same letters: none is decided twice.
+        jobs = [
+            checked(server.admin("POST", "/admin/v1/dead-letters/discard", json={})).json()
+            for _ in range(2)]
+        result = server.command("dead-letters", "discard", "--all", "--output", "json", check=False)
+        assert f"of {MANY}" in result.stderr or result.returncode == 0
+        ended = [checked(server.admin("GET", f"/admin/v1/jobs/{one['id']}")).json() for one in jobs]
+        assert [one["state"] for one in ended] == ["done", "done"]
+        assert sum(one["done"] for one in ended) in (MANY, MANY + 1)
+        assert checked(server.admin(
+            "GET", "/admin/v1/dead-letters", params={"limit": 1})).json()["total"] <= 1
+        audited = postgres.query(
+            "SELECT count(*) FROM waybill.audit_events WHERE kind = 'dead_letter.discard'")
+        assert int(audited) in (MANY, MANY + 1)
+        # Page by page: what it holds does not grow with what it goes through.
+        assert memory(server) - before < 100_000, "KiB"
+        # A list goes through all of them.
+        assert len(letters(server, "--state", "all")) == MANY + 1
+    finally:
+        if server.is_running:
+            server.stop()
+        postgres.stop()
+        postgres.remove()
