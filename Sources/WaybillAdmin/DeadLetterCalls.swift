@@ -87,6 +87,7 @@ struct DeadLetterCalls: Sendable {
         var job = try deadLetters.jobs.add(action, filter)
         job.total = totals.count
         await recordStart(job, context)
+        deadLetters.jobs.start(job.id)
         return try AdminAnswer.json(
             job, status: .accepted, headers: [.location: "/admin/v1/jobs/\(job.id)"])
     }

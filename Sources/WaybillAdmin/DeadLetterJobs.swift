@@ -13,6 +13,7 @@ package final class DeadLetterJobs: Service {
         /// Oldest first.
         var jobs: [JobStatus] = []
         var cancelled: Set<JobID> = []
+        var isStopping = false
 
         mutating func update(_ id: JobID, _ change: (inout JobStatus) -> Void) {
             guard let index = jobs.firstIndex(where: { $0.id == id }) else { return }
@@ -44,8 +45,11 @@ package final class DeadLetterJobs: Service {
 
     /// Works the jobs off until shutdown; a job that runs then ends after its page.
     package func run() async throws {
-        for await id in waiting.cancelOnGracefulShutdown() {
-            await cancelWhenGracefulShutdown { await self.work(id) }
+        await withGracefulShutdownHandler {
+            for await id in waiting.cancelOnGracefulShutdown() { await work(id) }
+        } onGracefulShutdown: {
+            // Not cancelled: what a page has begun is brought to its end.
+            self.state.withLock { $0.isStopping = true }
         }
         endAll()
     }
@@ -57,7 +61,7 @@ package final class DeadLetterJobs: Service {
         state.withLock { state in state.jobs.first { $0.id == id } }
     }
 
-    /// Puts a job in line.
+    /// Takes a job on; it begins after ``start(_:)``.
     ///
     /// - Throws: 429 when too many wait.
     func add(
@@ -87,8 +91,12 @@ package final class DeadLetterJobs: Service {
                 detail: "\(Self.unfinishedMax) jobs wait or run already.", retryable: true,
                 retryAfter: 10)
         }
-        submit.yield(job.id)
         return job
+    }
+
+    /// Puts a job in line.
+    func start(_ id: JobID) {
+        submit.yield(id)
     }
 
     /// Ends a job before its next page; what it has done stays done.
@@ -132,8 +140,8 @@ package final class DeadLetterJobs: Service {
             name: AdminCalls.actor, node: node, reason: "job \(job.id)")
         var query = DeadLetterQuery(filter: job.filter, limit: Self.pageSize)
         while true {
-            let isCancelled = state.withLock { $0.cancelled.contains(job.id) }
-            guard !isCancelled, !Task.isCancelled else { return false }
+            let isEnding = state.withLock { $0.isStopping || $0.cancelled.contains(job.id) }
+            guard !isEnding, !Task.isCancelled else { return false }
             let letters = try await office.catalogue.deadLetters(query)
             guard let last = letters.last else { return true }
             let failures = try await office.perform(action, on: letters, by: actor)

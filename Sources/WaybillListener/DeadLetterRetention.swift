@@ -139,7 +139,7 @@ package struct DeadLetterRetention: Service {
         while true {
             let letters = try await ledger.deadLetters(query)
             guard let last = letters.last, try await body(letters),
-                letters.count == Self.pageSize
+                letters.count == Self.pageSize, !Task.isShuttingDownGracefully
             else { return }
             query.after = DeadLetterQuery.Position(last)
         }
