@@ -29,7 +29,7 @@ package final class DeadLetterJobs: Service {
     private let submit: AsyncStream<JobID>.Continuation
     private let logger = Logger(label: "waybill.dead-letters")
 
-    private static let pageSize = 100
+    private static let pageSize = 200
     /// Waiting and running ones.
     static let unfinishedMax = 16
     private static let finishedMax = 100

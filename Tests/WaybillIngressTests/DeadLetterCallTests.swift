@@ -263,8 +263,8 @@ extension TestResponse {
             let ended = try await side.end(of: job.id)
             #expect(ended.state == .failed)
             #expect(ended.detail == "The database does not answer.")
-            #expect(ended.done == 200)
-            #expect(side.letters.letters.count { $0.isOpen } == 300)
+            #expect(ended.done == 400)
+            #expect(side.letters.letters.count { $0.isOpen } == 100)
         }
     }
 
