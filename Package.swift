@@ -109,6 +109,7 @@ let package = Package(
             resources: [
                 .embedInCode("0001_create_schema.sql"),
                 .embedInCode("0002_add_dead_letter_retries.sql"),
+                .embedInCode("0003_add_rotation_and_backups.sql"),
             ],
             swiftSettings: strict),
         .target(

@@ -10,5 +10,9 @@ package enum Migrations {
             "0002_add_dead_letter_retries",
             PackageResources._002_add_dead_letter_retries_sql
         ),
+        (
+            "0003_add_rotation_and_backups",
+            PackageResources._003_add_rotation_and_backups_sql
+        ),
     ]
 }

@@ -79,6 +79,11 @@ extension Problem {
         switch error {
         case .notFound: self.init(.notFound, "There is no such thing.")
         case .alreadyExists: self.init(.alreadyExists, "It exists already.")
+        case .revoked:
+            self.init(
+                title: "The device is revoked", status: 409, code: "device_revoked",
+                detail: "A revoked device does not come back; invite a new one.",
+                retryable: false)
         case .invalid(let what): self.init(.invalidRequest, "Invalid \(what).")
         case .unavailable:
             self.init(.databaseUnavailable, "The database does not answer.", retryAfter: 5)

@@ -79,17 +79,6 @@ struct AdminCalls: Sendable {
         return try AdminAnswer.json(try await parts.tenants.devices(tenant: tenant))
     }
 
-    func revoke(_ request: Request, _ context: Context) async throws -> Response {
-        guard let text = context.parameters.get("id"), let device = DeviceID(text),
-            try await parts.tenants.revoke(device)
-        else { throw Problem(.notFound, "There is no such device.") }
-        parts.onRevoke(device)
-        await record(
-            AuditEvent(
-                kind: "device.revoke", actor: Self.actor, subject: device.description), context)
-        return Response(status: .noContent)
-    }
-
     func invite(_ request: Request, _ context: Context) async throws -> Response {
         let body = try await decode(InvitationRequest.self, request)
         guard (1...1000).contains(body.count) else {
@@ -144,7 +133,7 @@ struct AdminCalls: Sendable {
     }
 
     /// What was done is done: an audit row that cannot be written is an error of the server.
-    private func record(_ event: AuditEvent, _ context: Context) async {
+    func record(_ event: AuditEvent, _ context: Context) async {
         do {
             try await parts.operations.record(event, node: parts.node)
         } catch {

@@ -5,6 +5,7 @@ package struct AdminParts: Sendable {
     package var listeners: any ListenerControl
     package var queue: any QueueOverview
     package var tenants: any TenantStore
+    package var backups: any BackupStore
     package var operations: any OperationStore
     /// Nil where nothing is set aside; there are no calls then.
     package var deadLetters: DeadLetterParts?
@@ -19,19 +20,21 @@ package struct AdminParts: Sendable {
     /// True once the schema is up to date.
     package var isMigrated: @Sendable () -> Bool
     /// Called when a device was revoked, so that this process refuses it at once.
-    package var onRevoke: @Sendable (DeviceID) -> Void
+    package var onRevoke: @Sendable (DeviceID) async -> Void
 
     package init(
         listeners: any ListenerControl, queue: any QueueOverview, tenants: any TenantStore,
-        operations: any OperationStore, deadLetters: DeadLetterParts? = nil, node: String,
-        version: String, startedAt: Timestamp, document: ServedDocument,
+        backups: any BackupStore, operations: any OperationStore,
+        deadLetters: DeadLetterParts? = nil, node: String, version: String,
+        startedAt: Timestamp, document: ServedDocument,
         renderMetrics: @escaping @Sendable () -> String,
         isMigrated: @escaping @Sendable () -> Bool,
-        onRevoke: @escaping @Sendable (DeviceID) -> Void
+        onRevoke: @escaping @Sendable (DeviceID) async -> Void
     ) {
         self.listeners = listeners
         self.queue = queue
         self.tenants = tenants
+        self.backups = backups
         self.operations = operations
         self.deadLetters = deadLetters
         self.node = node

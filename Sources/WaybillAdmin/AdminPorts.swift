@@ -28,6 +28,16 @@ package protocol TenantStore: Sendable {
     func devices(tenant: TenantSlug) async throws(StoreError) -> [DeviceSummary]
     /// False if there is no such device.
     func revoke(_ device: DeviceID) async throws(StoreError) -> Bool
+    /// A one-time code for the device's next epoch.
+    func rotate(_ device: DeviceID) async throws(StoreError) -> Invitation
+}
+
+/// Backups, as an operator reports them.
+package protocol BackupStore: Sendable {
+    func beginBackup() async throws(StoreError) -> Backup
+    func completeBackup(_ id: Int64) async throws(StoreError) -> Backup
+    /// Newest first.
+    func backups() async throws(StoreError) -> [Backup]
 }
 
 /// What else an operator's calls need of the database.
@@ -38,4 +48,4 @@ package protocol OperationStore: Sendable {
     func ping() async throws(StoreError)
 }
 
-extension Store: TenantStore, OperationStore {}
+extension Store: TenantStore, OperationStore, BackupStore {}

@@ -37,6 +37,7 @@ package struct AdminService: Service {
         paths.add("/admin/v1/tenants", "GET, HEAD, POST")
         paths.add("/admin/v1/invitations", "POST")
         DeadLetterCalls.add(to: &paths)
+        paths.add("/admin/v1/backups", "GET, HEAD, POST")
 
         let router = Router(options: [.autoGenerateHeadEndpoints])
         router.add(middleware: ProblemAnswers(paths: paths))
@@ -58,6 +59,10 @@ package struct AdminService: Service {
         admin.get("tenants/:name/transactions/count", use: calls.transactionCount)
         admin.get("devices", use: calls.devices)
         admin.post("devices/:id/revoke", use: calls.revoke)
+        admin.post("devices/:id/rotate", use: calls.rotate)
+        admin.get("backups", use: calls.backups)
+        admin.post("backups", use: calls.beginBackup)
+        admin.post("backups/:id/complete", use: calls.completeBackup)
         admin.post("invitations", use: calls.invite)
         if let deadLetters = parts.deadLetters {
             DeadLetterCalls(parts: parts, deadLetters: deadLetters).add(to: admin)

@@ -47,6 +47,24 @@ package struct AdminClient: Sendable {
         _ = try await transport.send(.post("/admin/v1/devices/\(device)/revoke"))
     }
 
+    /// A one-time code for the device's next epoch.
+    package func rotate(_ device: DeviceID) async throws(ClientError) -> Invitation {
+        try await transport.value(.post("/admin/v1/devices/\(device)/rotate"))
+    }
+
+    /// Newest first.
+    package func backups() async throws(ClientError) -> [Backup] {
+        try await transport.value(.get("/admin/v1/backups"))
+    }
+
+    package func beginBackup() async throws(ClientError) -> Backup {
+        try await transport.value(.post("/admin/v1/backups"))
+    }
+
+    package func completeBackup(_ id: Int64) async throws(ClientError) -> Backup {
+        try await transport.value(.post("/admin/v1/backups/\(id)/complete"))
+    }
+
     package func listeners() async throws(ClientError) -> ListenerStatus {
         try await transport.value(.get("/admin/v1/listeners"))
     }

@@ -5,5 +5,6 @@ struct DeviceCommand: ParsableCommand {
         commandName: "device", abstract: "Installations that may upload.",
         subcommands: [
             DeviceInviteCommand.self, DeviceListCommand.self, DeviceRevokeCommand.self,
+            DeviceRotateCommand.self,
         ])
 }

@@ -3,8 +3,8 @@ package import ArgumentParser
 /// What `waybill` offers besides the server's own commands.
 package enum WaybillOperatorCommands {
     package static let all: [any ParsableCommand.Type] = [
-        DemoCommand.self, TenantCommand.self, DeviceCommand.self, ListenersCommand.self,
-        QueueCommand.self, DeadLettersCommand.self, ReceiptCommand.self, SealCommand.self,
-        OpenCommand.self,
+        DemoCommand.self, TenantCommand.self, DeviceCommand.self, BackupCommand.self,
+        ListenersCommand.self, QueueCommand.self, DeadLettersCommand.self, ReceiptCommand.self,
+        SealCommand.self, OpenCommand.self,
     ]
 }

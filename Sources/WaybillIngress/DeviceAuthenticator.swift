@@ -52,6 +52,7 @@ package final class DeviceAuthenticator: Sendable {
     private func find(_ hash: Digest256) async throws(Problem) -> RegisteredDevice? {
         if let device = registry.find(tokenHash: hash) { return device }
         guard !isStranger(hash) else { return nil }
+        let readAt = registry.changeCount
         let found: RegisteredDevice?
         do {
             found = try await directory.device(tokenHash: hash)
@@ -60,7 +61,7 @@ package final class DeviceAuthenticator: Sendable {
                 .databaseUnavailable, "The token cannot be checked now.", retryAfter: 5)
         }
         if let found {
-            registry.merge([found])
+            registry.merge([found], readAt: readAt)
             return registry.find(tokenHash: hash)
         }
         remember(hash)

@@ -9,8 +9,10 @@ struct DeviceCalls: Sendable {
     let directory: any DeviceDirectory
     let store: any ReceiptStore
     let options: IngressOptions
+    let saveRegistry: @Sendable () async -> Void
 
-    /// Makes a device out of a one-time code; its token works at once.
+    /// Makes a device out of a one-time code; its token works at once, and is on disk, so that it
+    /// works after a crash without a database, too.
     func enroll(_ call: DeviceCall) async throws -> Response {
         let request = try await JSONBody.decode(EnrollmentRequest.self, of: call)
         guard (1...200).contains(request.name.unicodeScalars.count),
@@ -21,6 +23,7 @@ struct DeviceCalls: Sendable {
         }
         let enrollment = try await directory.enroll(request)
         registry.merge([enrollment.device])
+        await saveRegistry()
         let answer = EnrollmentAnswer(
             baseURL: options.baseURL(authority: call.request.head.authority) + "/v1",
             tenant: enrollment.device.tenantSlug, deviceID: enrollment.device.deviceID,

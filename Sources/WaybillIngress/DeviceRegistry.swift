@@ -6,15 +6,27 @@ package import WaybillStore
 ///
 /// Holds hashes of tokens and no secret. ``RegistryKeeper`` brings it up to date and saves it.
 package final class DeviceRegistry: Sendable {
+    fileprivate struct Entry {
+        var device: RegisteredDevice
+        /// The registry's change count when this became so.
+        var changedAt: Int
+    }
+
     fileprivate struct State {
-        var devices: [DeviceID: RegisteredDevice] = [:]
+        var entries: [DeviceID: Entry] = [:]
         var byToken: [Digest256: DeviceID] = [:]
         /// Seen here, not yet known to be seen in the database.
         var unmarked: Set<DeviceID> = []
+        /// Changed since the registry was saved.
+        var unsaved: Set<DeviceID> = []
+        /// Whose token was refused or replaced by the change that is under way.
+        var departed: Set<DeviceID> = []
+        var hasNewEpoch = false
         var changeCount = 0
     }
 
     private let state = Mutex(State())
+    private let bell: ReceiptBell?
     private let wakeUp: AsyncStream<Void>.Continuation
     private let changed: AsyncStream<Void>.Continuation
 
@@ -23,51 +35,72 @@ package final class DeviceRegistry: Sendable {
     /// Yields after a change, and once for several that nobody looked at in between.
     let changes: AsyncStream<Void>
 
-    package init(_ devices: [RegisteredDevice] = []) {
+    /// - Parameter bell: rung for devices whose token is no longer good, so that what they wait for
+    ///   ends.
+    package init(_ devices: [RegisteredDevice] = [], bell: ReceiptBell? = nil) {
+        self.bell = bell
         (firstSights, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         (changes, changed) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         merge(devices)
+        // They come from where they would be saved.
+        state.withLock { $0.unsaved = [] }
     }
 
     /// The device whose token has this hash, revoked ones included.
     package func find(tokenHash: Digest256) -> RegisteredDevice? {
         state.withLock { state in
             guard let id = state.byToken[tokenHash] else { return nil }
-            return state.devices[id]
+            return state.entries[id]?.device
         }
+    }
+
+    /// Whether the token that the device was authenticated with is still good.
+    package func isCurrent(_ device: RegisteredDevice) -> Bool {
+        guard let known = find(tokenHash: device.tokenHash) else { return false }
+        return known.deviceID == device.deviceID && !known.isRevoked
     }
 
     /// Takes over what the database knows.
     ///
-    /// A device that was seen here and not there stays seen, and is told to the database again.
-    package func merge(_ devices: [RegisteredDevice]) {
+    /// A device that was seen here and not there stays seen, and is told to the database again; one
+    /// that was revoked stays revoked.
+    ///
+    /// - Parameter readAt: ``changeCount`` from before the database was asked: what has changed here
+    ///   since is newer than the answer. Nil for news that is newer in any case.
+    package func merge(_ devices: [RegisteredDevice], readAt: Int? = nil) {
+        merge(devices, readAt: readAt, isWhole: false)
+    }
+
+    /// Takes over the whole of what the database knows and forgets the rest, and what was revoked
+    /// here alone. With `readAt` as in ``merge(_:readAt:)``.
+    package func replace(with devices: [RegisteredDevice], readAt: Int? = nil) {
+        let known = Set(devices.map(\.deviceID))
+        change { state in
+            for id in Array(state.entries.keys)
+            where !known.contains(id) && state.isOlder(id, than: readAt) {
+                state.remove(id)
+            }
+        }
+        merge(devices, readAt: readAt, isWhole: true)
+    }
+
+    private func merge(_ devices: [RegisteredDevice], readAt: Int?, isWhole: Bool) {
         let hasUnmarked = change { state in
-            for device in devices { state.merge(device) }
+            for device in devices where state.isOlder(device.deviceID, than: readAt) {
+                state.merge(device, staysRevoked: !isWhole)
+            }
             return !state.unmarked.isEmpty
         }
         if hasUnmarked { wakeUp.yield() }
     }
 
-    /// Takes over the whole of what the database knows and forgets the rest.
-    package func replace(with devices: [RegisteredDevice]) {
-        let known = Set(devices.map(\.deviceID))
-        change { state in
-            for (id, device) in state.devices where !known.contains(id) {
-                state.devices[id] = nil
-                state.byToken[device.tokenHash] = nil
-                state.unmarked.remove(id)
-                state.changeCount += 1
-            }
-        }
-        merge(devices)
-    }
-
     /// Refuses the device's token from now on.
     package func revoke(_ id: DeviceID) {
         change { state in
-            guard state.devices[id]?.isRevoked == false else { return }
-            state.devices[id]?.isRevoked = true
-            state.changeCount += 1
+            guard var device = state.entries[id]?.device, !device.isRevoked else { return }
+            device.isRevoked = true
+            state.put(device)
+            state.departed.insert(id)
         }
     }
 
@@ -75,50 +108,109 @@ package final class DeviceRegistry: Sendable {
     func noteSeen(_ device: RegisteredDevice) {
         guard !device.isSeen else { return }
         change { state in
-            guard state.devices[device.deviceID]?.isSeen == false else { return }
-            state.devices[device.deviceID]?.isSeen = true
+            guard var known = state.entries[device.deviceID]?.device, !known.isSeen,
+                known.tokenHash == device.tokenHash
+            else { return }
+            known.isSeen = true
+            state.put(known)
             state.unmarked.insert(device.deviceID)
-            state.changeCount += 1
         }
         wakeUp.yield()
     }
 
     /// Devices whose first request the database has not been told.
-    var unmarked: [DeviceID] { state.withLock { Array($0.unmarked) } }
+    var unmarked: [RegisteredDevice] {
+        state.withLock { state in state.unmarked.compactMap { state.entries[$0]?.device } }
+    }
 
     func noteMarked(_ id: DeviceID) {
         state.withLock { _ = $0.unmarked.remove(id) }
     }
 
-    /// All devices, and a number that grows with each change.
-    var snapshot: (devices: [RegisteredDevice], changeCount: Int) {
-        state.withLock { (Array($0.devices.values), $0.changeCount) }
+    /// All devices.
+    var devices: [RegisteredDevice] {
+        state.withLock { state in state.entries.values.map(\.device) }
     }
 
-    var changeCount: Int { state.withLock { $0.changeCount } }
+    package var deviceCount: Int { state.withLock { $0.entries.count } }
 
+    /// Grows with each change.
+    package var changeCount: Int { state.withLock { $0.changeCount } }
+
+    /// What has changed since it was asked for the last time; nil stands for a device that is
+    /// forgotten.
+    func takeUnsaved() -> [DeviceID: RegisteredDevice?] {
+        state.withLock { state in
+            defer { state.unsaved = [] }
+            var changes: [DeviceID: RegisteredDevice?] = [:]
+            for id in state.unsaved { changes[id] = .some(state.entries[id]?.device) }
+            return changes
+        }
+    }
+
+    /// Puts back what could not be saved.
+    func noteUnsaved(_ devices: some Sequence<DeviceID>) {
+        state.withLock { $0.unsaved.formUnion(devices) }
+        changed.yield()
+    }
+
+    @discardableResult
     private func change<Result: Sendable>(_ body: (inout State) -> Result) -> Result {
-        let (result, hasChanged) = state.withLock { state in
+        let (result, hasChanged, departed) = state.withLock { state in
             let before = state.changeCount
-            return (body(&state), state.changeCount != before)
+            let result = body(&state)
+            // While nobody can be authenticated under the new epoch yet.
+            if state.hasNewEpoch { bell?.noteEpochChange() }
+            defer {
+                state.departed = []
+                state.hasNewEpoch = false
+            }
+            return (result, state.changeCount != before, state.departed)
         }
         if hasChanged { changed.yield() }
+        if !departed.isEmpty { bell?.ringHere(departed) }
         return result
     }
 }
 
 extension DeviceRegistry.State {
-    fileprivate mutating func merge(_ device: RegisteredDevice) {
+    /// Whether what is known here of the device may be replaced by an answer of that age.
+    fileprivate func isOlder(_ id: DeviceID, than readAt: Int?) -> Bool {
+        guard let readAt, let entry = entries[id] else { return true }
+        return entry.changedAt <= readAt
+    }
+
+    fileprivate mutating func merge(_ device: RegisteredDevice, staysRevoked: Bool) {
         var device = device
-        let old = devices[device.deviceID]
+        let old = entries[device.deviceID]?.device
         if let old, old.isSeen, !device.isSeen, old.tokenHash == device.tokenHash {
             device.isSeen = true
             unmarked.insert(device.deviceID)
         }
+        if staysRevoked, let old, old.isRevoked { device.isRevoked = true }
         guard old != device else { return }
-        if let old { byToken[old.tokenHash] = nil }
-        byToken[device.tokenHash] = device.deviceID
-        devices[device.deviceID] = device
+        if let old, old.tokenHash != device.tokenHash || device.isRevoked {
+            departed.insert(device.deviceID)
+        }
+        put(device)
+    }
+
+    fileprivate mutating func put(_ device: RegisteredDevice) {
         changeCount += 1
+        let old = entries[device.deviceID]?.device
+        if let old { byToken[old.tokenHash] = nil }
+        if device.epoch != old?.epoch ?? 1 { hasNewEpoch = true }
+        byToken[device.tokenHash] = device.deviceID
+        entries[device.deviceID] = DeviceRegistry.Entry(device: device, changedAt: changeCount)
+        unsaved.insert(device.deviceID)
+    }
+
+    fileprivate mutating func remove(_ id: DeviceID) {
+        guard let old = entries.removeValue(forKey: id)?.device else { return }
+        changeCount += 1
+        byToken[old.tokenHash] = nil
+        unmarked.remove(id)
+        unsaved.insert(id)
+        departed.insert(id)
     }
 }

@@ -77,6 +77,9 @@ extension HTTPField.Name {
     static let contentDigest = name("Content-Digest")
     static let reprDigest = name("Repr-Digest")
     static let idempotencyKey = name("Idempotency-Key")
+    static let lastEventID = name("Last-Event-ID")
+    /// Tells nginx and its like to pass on at once what comes.
+    static let accelBuffering = name("X-Accel-Buffering")
     static let waybillEpoch = name("Waybill-Epoch")
     static let forwardedFor = name("X-Forwarded-For")
 

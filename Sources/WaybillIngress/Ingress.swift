@@ -18,11 +18,14 @@ package struct IngressParts: Sendable {
     package var bell: ReceiptBell
     package var keyRing: ReceiptKeyRing
     package var gate: IntakeGate
+    /// Returns when the registry is on disk as it is now.
+    package var saveRegistry: @Sendable () async -> Void
 
     package init(
         intake: BundleIntake, registry: DeviceRegistry, directory: any DeviceDirectory,
         receipts: any ReceiptStore, bell: ReceiptBell, keyRing: ReceiptKeyRing,
-        gate: IntakeGate = .alwaysOpen
+        gate: IntakeGate = .alwaysOpen,
+        saveRegistry: @escaping @Sendable () async -> Void = {}
     ) {
         self.intake = intake
         self.registry = registry
@@ -31,6 +34,7 @@ package struct IngressParts: Sendable {
         self.bell = bell
         self.keyRing = keyRing
         self.gate = gate
+        self.saveRegistry = saveRegistry
     }
 }
 
@@ -67,10 +71,11 @@ package struct IngressService: Service {
         let bundles = BundleCalls(
             intake: parts.intake, store: parts.receipts, options: options, metrics: metrics)
         let receipts = ReceiptCalls(
-            store: parts.receipts, bell: parts.bell, keyRing: parts.keyRing, options: options)
+            store: parts.receipts, registry: parts.registry, bell: parts.bell,
+            keyRing: parts.keyRing, options: options)
         let devices = DeviceCalls(
             registry: parts.registry, directory: parts.directory, store: parts.receipts,
-            options: options)
+            options: options, saveRegistry: parts.saveRegistry)
         var routes = RouteTable()
         // `base_url` ends with /v1; a client that appends /v1 to it once more is understood too.
         for prefix in ["/v1", "/v1/v1"] {

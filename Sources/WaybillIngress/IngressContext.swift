@@ -75,6 +75,12 @@ package struct IngressContext: RequestContext {
         channel.eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
     }
 
+    /// Closes the connection after a time, unless the returned task is cancelled before.
+    func closeConnection(after delay: Duration) -> Scheduled<Void> {
+        let channel = channel
+        return channel.eventLoop.scheduleTask(in: TimeAmount(delay)) { channel.close(promise: nil) }
+    }
+
     /// A refused body up to this size is not worth a connection.
     private static let restBytesMax = 64 << 10
 

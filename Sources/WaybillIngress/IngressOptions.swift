@@ -9,8 +9,12 @@ package struct IngressOptions: Sendable {
     /// As devices reach the server, without `/v1`; without one the request's own host is told.
     package var publicURL: String?
     package var limits: Limits
-    /// How often a long poll looks for receipts that another node settled.
-    package var recheckInterval: Duration = .seconds(2)
+    /// How often a stream of receipts says something, were it a comment.
+    package var eventCommentInterval: Duration = .seconds(15)
+    /// How long a reader of a stream may take nothing of what is sent.
+    package var eventWriteMax: Duration = .seconds(60)
+    /// How often devices that wait for receipts are looked at without a reason.
+    package var recheckInterval: Duration = .seconds(10)
     /// How often the registry is brought up to date from the database.
     package var refreshInterval: Duration = .seconds(2)
 

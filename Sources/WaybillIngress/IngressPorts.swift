@@ -6,7 +6,7 @@ package import WaybillUpload
 /// The devices, as the ingress needs them from the database.
 package protocol DeviceDirectory: Sendable {
     func enroll(_ request: EnrollmentRequest) async throws(StoreError) -> Enrollment
-    func markSeen(_ device: DeviceID) async throws(StoreError)
+    func markSeen(_ device: DeviceID, epoch: Int) async throws(StoreError)
     /// Devices that changed since then; all of them for nil.
     func registry(changedSince: Timestamp?) async throws(StoreError) -> [RegisteredDevice]
     func device(tokenHash: Digest256) async throws(StoreError) -> RegisteredDevice?

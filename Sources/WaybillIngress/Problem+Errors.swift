@@ -62,6 +62,8 @@ extension Problem {
             self.init(.notFound, "There is no such thing.")
         case .alreadyExists:
             self.init(.alreadyExists, "It exists already.")
+        case .revoked:
+            self.init(.unauthorized, "The device is revoked.")
         case .invalid(let what):
             self.init(.invalidRequest, "Invalid \(what).")
         case .unavailable:

@@ -10,6 +10,7 @@ internal import WaybillThreads
 /// `GET /v1/receipts`, `POST /v1/receipts/confirm`, and the public keys.
 struct ReceiptCalls: Sendable {
     let store: any ReceiptStore
+    let registry: DeviceRegistry
     let bell: ReceiptBell
     let keyRing: ReceiptKeyRing
     let options: IngressOptions
@@ -19,30 +20,37 @@ struct ReceiptCalls: Sendable {
     private static let waitMax = 60
     private static let pageBytesMax = 1 << 20
 
-    /// Receipts after a number, oldest first; waits for the first one if the device asks for that.
+    /// Receipts after a number, oldest first; waits for the first one if the device asks for that, or
+    /// goes on for as long as the device likes if it asks for events.
     func page(_ call: DeviceCall) async throws -> Response {
         let device = try call.device
-        if call.request.headers[.accept]?.lowercased().contains("text/event-stream") == true {
-            throw Problem(
-                .unsupportedMediaType,
-                "Receipts are not sent as events on this server yet; ask with `wait` instead.")
+        let after = try Self.number(call.query("after"), "after", max: .max) ?? 0
+        let limit = try Self.number(call.query("limit"), "limit", max: Self.limitMax)
+        let wait = try Self.number(call.query("wait"), "wait", max: Self.waitMax) ?? 0
+        if AcceptField(call.request.headers).prefersEvents {
+            // `limit` and `wait` are checked, and mean nothing for a stream.
+            let last = call.request.headers[.lastEventID]
+            let start = try Self.number(last.map { $0[...] }, "Last-Event-ID", max: .max)
+            let stream = ReceiptStream(
+                device: device, context: call.context, store: store, registry: registry,
+                bell: bell, options: options)
+            return try await stream.response(after: Int64(start ?? after))
         }
-        let after = try Self.number(call, "after", max: .max) ?? 0
-        let limit = try Self.number(call, "limit", max: Self.limitMax) ?? Self.limitDefault
-        let wait = try Self.number(call, "wait", max: Self.waitMax) ?? 0
         let end = Deadline.after(.seconds(wait))
         let registration = bell.register(for: device.deviceID)
         while true {
             let batch = try await store.receipts(
-                device.deviceID, after: Int64(after), limit: max(1, limit),
+                device.deviceID, after: Int64(after), limit: max(1, limit ?? Self.limitDefault),
                 bytesMax: Self.pageBytesMax)
             let isOver = end.hasPassed || Task.isShuttingDownGracefully || Task.isCancelled
             if !batch.documents.isEmpty || isOver {
                 return JSONAnswer.response(text: Self.text(batch))
             }
-            let pause = min(end.remaining, options.recheckInterval)
             // A shutdown ends the wait; the loop sees it.
-            await cancelWhenGracefulShutdown { await registration.wait(timeout: pause) }
+            _ = await cancelWhenGracefulShutdown {
+                await registration.wait(timeout: end.remaining)
+            }
+            guard registry.isCurrent(device) else { throw DeviceAuthenticator.refusal }
         }
     }
 
@@ -69,13 +77,13 @@ struct ReceiptCalls: Sendable {
             + #"],"last":\#(batch.last),"safe_through":\#(batch.safeThrough)}"#
     }
 
-    /// A whole number from the query, clamped to `max`; nil when it is not given.
+    /// A whole number, clamped to `max`; nil when it is not given.
     ///
     /// - Throws: 400 for anything but digits, a negative number included.
     private static func number(
-        _ call: DeviceCall, _ name: String, max: Int
+        _ text: Substring?, _ name: String, max: Int
     ) throws(Problem) -> Int? {
-        guard let text = call.query(name) else { return nil }
+        guard let text else { return nil }
         let isNumber =
             !text.isEmpty
             && text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }

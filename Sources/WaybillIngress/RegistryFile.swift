@@ -10,9 +10,21 @@ internal import WaybillThreads
 #endif
 
 /// The registry's copy on disk, for starts without a database: hashes of tokens, no secrets.
+///
+/// Two files. `registry.json` holds all devices as of some time, and is replaced as a whole;
+/// `registry.json.journal` holds what has changed since, one line each: the first 16 hexadecimal
+/// digits of the SHA-256 of the rest, a space, and JSON, `{"device":{…}}` or `{"forgotten":"<id>"}`.
+/// The journal is only added to, and emptied once the first file was replaced; a crash in between
+/// repeats changes that the first file holds already. A line that is cut off or damaged ends it.
 package actor RegistryFile {
     private let path: String
     private let thread: ThreadExecutor
+    private var journal: Int32 = -1
+    /// Lines in the journal; nil while it must not be added to.
+    private var lineCount: Int?
+
+    /// Below this a journal is not worth replacing the other file.
+    private static let linesMin = 1000
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor {
         thread.asUnownedSerialExecutor()
@@ -25,6 +37,7 @@ package actor RegistryFile {
     }
 
     deinit {
+        if journal >= 0 { close(journal) }
         thread.stop()
     }
 
@@ -33,17 +46,105 @@ package actor RegistryFile {
         var devices: [RegisteredDevice]
     }
 
+    private struct Change: Codable {
+        var device: RegisteredDevice?
+        var forgotten: DeviceID?
+    }
+
     /// The devices as they were saved last; empty without a file. Blocks; for the start only.
     ///
     /// - Throws: what reading or decoding throws; the file is a cache, so going on without is right.
     package static func load(path: String) throws -> [RegisteredDevice] {
-        guard FileManager.default.fileExists(atPath: path) else { return [] }
-        let data = try Data(contentsOf: URL(filePath: path))
-        return try JSONDecoder().decode(Content.self, from: data).devices
+        var devices: [DeviceID: RegisteredDevice] = [:]
+        if FileManager.default.fileExists(atPath: path) {
+            let data = try Data(contentsOf: URL(filePath: path))
+            for device in try JSONDecoder().decode(Content.self, from: data).devices {
+                devices[device.deviceID] = device
+            }
+        }
+        let journal = journalPath(path)
+        guard FileManager.default.fileExists(atPath: journal) else { return Array(devices.values) }
+        let lines = try Data(contentsOf: URL(filePath: journal)).split(
+            separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        // What follows the last line's end is nothing, or a line that is not whole.
+        for line in lines.dropLast() {
+            guard let change = change(line) else { break }
+            if let device = change.device { devices[device.deviceID] = device }
+            if let forgotten = change.forgotten { devices[forgotten] = nil }
+        }
+        return Array(devices.values)
     }
 
-    /// Replaces the file (mode 0600); there whole or not at all, also after a power cut.
-    package func save(_ devices: [RegisteredDevice]) throws {
+    /// Saves what has changed in `registry`; when this returns, all changes from before the call are
+    /// synced to disk. Calls that come while one is writing share the next sync.
+    ///
+    /// - Throws: ``IngressError/registryUnwritable(errno:)``; the changes are saved with the next call.
+    package func save(_ registry: DeviceRegistry) throws {
+        let changes = registry.takeUnsaved()
+        do {
+            guard let lineCount else {
+                // The first time, and after an error: nobody knows how the journal ends.
+                return try replace(registry)
+            }
+            guard !changes.isEmpty else { return }
+            try append(changes)
+            self.lineCount = lineCount + changes.count
+            if lineCount + changes.count > max(Self.linesMin, registry.deviceCount) {
+                try replace(registry)
+            }
+        } catch {
+            lineCount = nil
+            registry.noteUnsaved(changes.keys)
+            throw error
+        }
+    }
+
+    private func replace(_ registry: DeviceRegistry) throws {
+        try write(registry.devices)
+        if journal < 0 {
+            journal = open(
+                Self.journalPath(path), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+        }
+        guard journal >= 0, ftruncate(journal, 0) == 0, fsync(journal) == 0 else {
+            throw IngressError.registryUnwritable(errno: errno)
+        }
+        try syncDirectory()
+        lineCount = 0
+    }
+
+    private func append(_ changes: [DeviceID: RegisteredDevice?]) throws {
+        var lines = Data()
+        for (id, device) in changes {
+            let json = try JSONEncoder().encode(
+                Change(device: device, forgotten: device == nil ? id : nil))
+            lines.append(contentsOf: Self.check(json).utf8)
+            lines.append(UInt8(ascii: " "))
+            lines.append(json)
+            lines.append(UInt8(ascii: "\n"))
+        }
+        guard write(lines, to: journal), fsync(journal) == 0 else {
+            throw IngressError.registryUnwritable(errno: errno)
+        }
+    }
+
+    private static func change(_ line: Data) -> Change? {
+        guard line.count > 17, let space = line.firstIndex(of: UInt8(ascii: " ")) else {
+            return nil
+        }
+        let json = Data(line[line.index(after: space)...])
+        guard Array(line[..<space]) == Array(check(json).utf8) else { return nil }
+        // A line whose check fits and whose content does not is of a later version: the end as well.
+        return try? JSONDecoder().decode(Change.self, from: json)
+    }
+
+    private static func check(_ json: Data) -> String {
+        String(Digest256.of(Array(json)).description.prefix(16))
+    }
+
+    private static func journalPath(_ path: String) -> String { path + ".journal" }
+
+    /// Replaces the first file (mode 0600); there whole or not at all, also after a power cut.
+    private func write(_ devices: [RegisteredDevice]) throws {
         let bytes = try JSONEncoder().encode(Content(devices: devices))
         let temporary = path + ".new"
         let file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)

@@ -86,6 +86,34 @@ package struct DeviceSummary: Codable, Sendable {
     }
 }
 
+/// A backup as operators report it: `POST /admin/v1/backups`, `POST /admin/v1/backups/{id}/complete`.
+package struct Backup: Codable, Sendable, Equatable {
+    package var id: Int64
+    /// It covers what was committed before.
+    package var beganAt: Timestamp
+    /// Nil while it is being taken.
+    package var completedAt: Timestamp?
+
+    package init(id: Int64, beganAt: Timestamp, completedAt: Timestamp?) {
+        self.id = id
+        self.beganAt = beganAt
+        self.completedAt = completedAt
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case id
+        case beganAt = "began_at"
+        case completedAt = "completed_at"
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(id, forKey: .id)
+        try container.encode(beganAt, forKey: .beganAt)
+        try container.encode(completedAt, forKey: .completedAt)
+    }
+}
+
 /// `GET|PUT /admin/v1/listeners`.
 package struct ListenerStatus: Codable, Sendable, Equatable {
     package var target: Int

@@ -12,7 +12,8 @@ internal import CLibpq
 /// ``PostgresError/isConnectionLost`` names, open another connection.
 @safe
 package final class PostgresConnection {
-    private let raw: OpaquePointer
+    /// Freed in `deinit`; touched by this type alone.
+    let raw: OpaquePointer
     private var prepared: [UInt: String] = [:]
     private var isClosed = false
 
@@ -284,7 +285,7 @@ extension PostgresConnection {
                     .joined(separator: "; ")))
     }
 
-    private static func text(_ message: UnsafeMutablePointer<CChar>?) -> String {
+    static func text(_ message: UnsafeMutablePointer<CChar>?) -> String {
         guard let message = unsafe message else { return "" }
         return unsafe String(cString: message)
     }

@@ -100,7 +100,9 @@ struct Daemon {
         let pool = try Store.makePool(
             connectionString: databaseURL, threads: configuration.databaseConnections)
         defer { pool.close() }
-        let store = Store(pool: pool, rootKey: rootKey, bell: bell)
+        let store = Store(
+            pool: pool, rootKey: rootKey, bell: bell, options: configuration.store)
+        let notices = try StoreNotices(connectionString: databaseURL, bell: bell)
         let gate = DatabaseGate(
             connectionString: databaseURL, store: store, migrates: configuration.migrates)
         try await openAtStart(gate)
@@ -108,8 +110,9 @@ struct Daemon {
             queue: queue, rootKey: rootKey, databaseURL: databaseURL, bell: bell, gate: gate)
         let previous = PreviousBundles(source: ReceiptHistory(store: store))
         let parts = try PartDirectory(path: directory.parts, keeping: queue.liveFileNames)
-        let registry = DeviceRegistry(knownDevices())
+        let registry = DeviceRegistry(knownDevices(), bell: bell)
         let keyRing = ReceiptKeyRing(store: store)
+        let keeper = try registryKeeper(registry, keyRing, store, notices)
         let announcement = Announcement(directory: directory, configuration: configuration)
         let intake = BundleIntake(
             queue: queue, directory: parts, previous: previous,
@@ -120,7 +123,7 @@ struct Daemon {
             options: configuration.ingressOptions,
             parts: IngressParts(
                 intake: intake, registry: registry, directory: store, receipts: store, bell: bell,
-                keyRing: keyRing, gate: intakeGate),
+                keyRing: keyRing, gate: intakeGate, saveRegistry: { await keeper.save() }),
             logger: Logger(label: "waybill.ingress"),
             onRunning: { announcement.deviceSideListens(port: $0) })
         let letters = try deadLetters(queue: queue, rootKey: rootKey, store: store)
@@ -128,23 +131,41 @@ struct Daemon {
             host: configuration.adminAddress.host, port: configuration.adminAddress.port,
             token: OperatorToken(announcement.token),
             parts: AdminParts(
-                listeners: listeners, queue: queue, tenants: store, operations: store,
-                deadLetters: letters.parts, node: Self.node,
+                listeners: listeners, queue: queue, tenants: store, backups: store,
+                operations: store, deadLetters: letters.parts, node: Self.node,
                 version: Self.version, startedAt: startedAt, document: .openAPI,
                 renderMetrics: { metrics.render() },
-                isMigrated: { gate.signerIfOpen != nil }, onRevoke: { registry.revoke($0) }),
+                isMigrated: { gate.signerIfOpen != nil },
+                onRevoke: {
+                    registry.revoke($0)
+                    await keeper.save()
+                }),
             logger: Logger(label: "waybill.admin"),
             onRunning: { announcement.operatorSideListens(port: $0) })
-        let keeper = RegistryKeeper(
-            registry: registry, keyRing: keyRing, directory: store,
-            file: try RegistryFile(path: directory.registry),
-            interval: configuration.ingressOptions.refreshInterval)
         // Shut down in the reverse order: first nothing new comes in, last the database goes.
         try await run([
-            gate, UntilShutdown { await previous.run() }, letters.retention, letters.jobs, keeper,
-            admin,
-            listeners, ingress,
+            gate, UntilShutdown { await previous.run() }, UntilShutdown { try await notices.run() },
+            recheck(store, notices), letters.retention, letters.jobs, keeper, admin, listeners,
+            ingress,
         ])
+    }
+
+    private func registryKeeper(
+        _ registry: DeviceRegistry, _ keyRing: ReceiptKeyRing, _ store: Store,
+        _ notices: StoreNotices
+    ) throws -> RegistryKeeper {
+        RegistryKeeper(
+            registry: registry, keyRing: keyRing, directory: store,
+            file: try RegistryFile(path: directory.registry),
+            interval: configuration.ingressOptions.refreshInterval, news: notices.deviceChanges)
+    }
+
+    /// For what no notice told of.
+    private func recheck(_ store: Store, _ notices: StoreNotices) -> UntilShutdown {
+        let recheck = ReceiptRecheck(
+            bell: store.bell, interval: configuration.ingressOptions.recheckInterval,
+            lastReceipts: { try await store.lastReceipts(of: $0) })
+        return UntilShutdown { await recheck.run(reasons: notices.connected) }
     }
 
     private func intakeGate(_ queue: DiskQueue) -> IntakeGate {
@@ -269,9 +290,9 @@ extension ServerConfiguration {
 
 /// Work that ends with the server, as a service.
 private struct UntilShutdown: Service {
-    let work: @Sendable () async -> Void
+    let work: @Sendable () async throws -> Void
 
-    func run() async {
-        await cancelWhenGracefulShutdown { await work() }
+    func run() async throws {
+        try await cancelWhenGracefulShutdown { try await work() }
     }
 }

@@ -2,6 +2,7 @@ internal import Foundation
 internal import Logging
 internal import WaybillIngress
 internal import WaybillModel
+internal import WaybillStore
 
 /// What the server runs with: every value checked, no text left to read.
 struct ServerConfiguration: Sendable {
@@ -33,6 +34,7 @@ struct ServerConfiguration: Sendable {
     var failureRate = Rate(perSecond: 0, burst: 1)
     var deadLetterRetention: Duration = .seconds(90 * 86_400)
     var deadLetterBytesMax = 10 << 30
+    var store = StoreOptions()
 
     /// Reads every setting; throws all problems at once.
     init(_ layers: SettingLayers) throws(ConfigurationFault) {
@@ -69,6 +71,10 @@ struct ServerConfiguration: Sendable {
         deadLetterRetention = reader.duration(
             "dead-letter-retention", in: .seconds(1)...(.seconds(36_500 * 86_400)))
         deadLetterBytesMax = reader.byteCount("dead-letter-bytes-max", in: 0...1 << 50)
+        store.epochGrace = .seconds(24 * 3600 * reader.integer("epoch-grace", in: 0...36_500))
+        store.hasBackupPolicy =
+            reader.choice("backup-policy") { ["none", "recorded"].contains($0) ? $0 : nil }
+            == "recorded"
         var problems = reader.problems
         problems += contradictions()
         guard problems.isEmpty else { throw ConfigurationFault(problems: problems) }

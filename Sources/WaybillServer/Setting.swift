@@ -121,5 +121,13 @@ extension Setting {
             key: "dead-letter-bytes-max",
             summary: "beyond this the oldest dead letters of the node are discarded",
             defaultText: "10GiB"),
+        Setting(
+            key: "epoch-grace",
+            summary: "days in which bundles sealed before a rotation are still opened",
+            defaultText: "30"),
+        Setting(
+            key: "backup-policy",
+            summary: "none, or recorded: `safe_through` follows `waybill backup`",
+            defaultText: "none"),
     ]
 }

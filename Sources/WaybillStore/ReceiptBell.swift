@@ -1,40 +1,73 @@
 internal import Synchronization
 package import WaybillModel
 
-/// Wakes long polls in this process when a device has a new receipt.
+/// Wakes long polls and streams in this process when a device has a new receipt.
 ///
 /// Register first, look into the database, then wait: a ring between the look and the wait is kept.
-/// Another server node's receipts ring no bell here, so waits are bounded.
+/// What happens on other server nodes rings here through ``StoreNotices``, and, should a notice get
+/// lost, through ``ReceiptRecheck``.
 package final class ReceiptBell: Sendable {
     private struct State {
         var registrations: [DeviceID: [UInt64: Waiter]] = [:]
         var lastNumber: UInt64 = 0
+        var forward: (@Sendable (Set<DeviceID>) -> Void)?
     }
 
     private enum Waiter {
         case registered
         case rung
-        case waiting(CheckedContinuation<Void, Never>)
+        case waiting(CheckedContinuation<Bool, Never>)
     }
 
     private let state = Mutex(State())
+    private let epochChangeCount = Atomic(0)
 
     package init() {}
 
-    /// Tells everyone who registered for one of `devices`. Never blocks.
-    package func ring(_ devices: some Sequence<DeviceID>) {
+    /// Grows when a device of this node is known to have another key epoch than before: what a
+    /// listener remembers of open epochs is old then.
+    var epochChanges: Int { epochChangeCount.load(ordering: .acquiring) }
+
+    /// To be called before anything that the device sends under its new epoch is taken.
+    package func noteEpochChange() {
+        epochChangeCount.add(1, ordering: .acquiringAndReleasing)
+    }
+
+    /// Devices that somebody waits for.
+    package var awaitedDevices: [DeviceID] {
+        state.withLock { Array($0.registrations.keys) }
+    }
+
+    /// Sees to it that ``ring(_:)`` is heard elsewhere, too.
+    package func forward(to others: @escaping @Sendable (Set<DeviceID>) -> Void) {
+        state.withLock { $0.forward = others }
+    }
+
+    /// Tells everyone who registered for one of `devices`, and other server nodes. Never blocks.
+    package func ring(_ devices: Set<DeviceID>) {
+        guard !devices.isEmpty else { return }
+        ringHere(devices)
+        state.withLock { $0.forward }?(devices)
+    }
+
+    /// Tells everyone in this process. Never blocks.
+    package func ringHere(_ devices: some Sequence<DeviceID>) {
         let woken = state.withLock { state in
-            var woken: [CheckedContinuation<Void, Never>] = []
+            var woken: [CheckedContinuation<Bool, Never>] = []
             for device in devices {
                 guard let waiters = state.registrations[device] else { continue }
                 for (number, waiter) in waiters {
-                    if case .waiting(let continuation) = waiter { woken.append(continuation) }
-                    state.registrations[device]?[number] = .rung
+                    if case .waiting(let continuation) = waiter {
+                        woken.append(continuation)
+                        state.registrations[device]?[number] = .registered
+                    } else {
+                        state.registrations[device]?[number] = .rung
+                    }
                 }
             }
             return woken
         }
-        for continuation in woken { continuation.resume() }
+        for continuation in woken { continuation.resume(returning: true) }
     }
 
     /// Counts rings for `device` from now on, until the registration is let go.
@@ -70,17 +103,25 @@ package final class ReceiptBell: Sendable {
 
         /// Returns at the first ring since registering or since the last wait, after `timeout`, or
         /// when the task is cancelled. One wait at a time.
-        package func wait(timeout: Duration) async {
-            await withTaskGroup(of: Void.self) { group in
+        ///
+        /// - Returns: whether it rang.
+        @discardableResult
+        package func wait(timeout: Duration) async -> Bool {
+            await withTaskGroup(of: Bool.self) { group in
                 group.addTask { await self.ringing() }
-                // A cancelled sleep ends the wait as well: that is what cancelling is for.
-                group.addTask { try? await Task.sleep(for: timeout) }
-                await group.next()
+                group.addTask {
+                    // A cancelled sleep ends the wait as well: that is what cancelling is for.
+                    try? await Task.sleep(for: timeout)
+                    return false
+                }
+                var hasRung = await group.next() ?? false
                 group.cancelAll()
+                for await other in group where other { hasRung = true }
+                return hasRung
             }
         }
 
-        private func ringing() async {
+        private func ringing() async -> Bool {
             await withTaskCancellationHandler {
                 await withCheckedContinuation { bell.park(device, number, $0) }
             } onCancel: {
@@ -90,30 +131,30 @@ package final class ReceiptBell: Sendable {
     }
 
     private func park(
-        _ device: DeviceID, _ number: UInt64, _ continuation: CheckedContinuation<Void, Never>
+        _ device: DeviceID, _ number: UInt64, _ continuation: CheckedContinuation<Bool, Never>
     ) {
-        let isRung = state.withLock { state -> Bool in
+        let answer = state.withLock { state -> Bool? in
             // A cancelled task parks after its release: it must not stay.
             if case .rung? = state.registrations[device]?[number] {
                 state.registrations[device]?[number] = .registered
                 return true
             }
-            if Task.isCancelled { return true }
+            if Task.isCancelled { return false }
             state.registrations[device]?[number] = .waiting(continuation)
-            return false
+            return nil
         }
-        if isRung { continuation.resume() }
+        if let answer { continuation.resume(returning: answer) }
     }
 
     private func release(_ device: DeviceID, _ number: UInt64) {
-        let continuation = state.withLock { state -> CheckedContinuation<Void, Never>? in
+        let continuation = state.withLock { state -> CheckedContinuation<Bool, Never>? in
             guard case .waiting(let parked)? = state.registrations[device]?[number] else {
                 return nil
             }
             state.registrations[device]?[number] = .registered
             return parked
         }
-        continuation?.resume()
+        continuation?.resume(returning: false)
     }
 
     private func end(_ device: DeviceID, _ number: UInt64) {

@@ -55,6 +55,8 @@ package struct DeviceProgress: Sendable, Equatable {
 /// Receipts of one device, oldest first, as signed.
 package struct ReceiptBatch: Sendable {
     package var documents: [String]
+    /// Their numbers.
+    package var sequences: [Int64]
     /// The device's highest receipt number.
     package var last: Int64
     package var safeThrough: Int64

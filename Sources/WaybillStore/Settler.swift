@@ -12,8 +12,10 @@ package final class Settler {
     private let node: String
 
     private var session: Session?
-    private var secretCache: [DeviceEpoch: DeviceSecret] = [:]
+    private var secretCache: [DeviceEpoch: CachedSecret] = [:]
     private var epochCache: [DeviceID: (epochs: [Int], freshUntil: Deadline)] = [:]
+    /// The bell's count of changes when the cache of epochs was begun.
+    private var seenEpochChanges = 0
     private var insertionHistory = InsertionHistory()
 
     private struct Session {
@@ -21,7 +23,19 @@ package final class Settler {
         let canCopyDirectly: Bool
     }
 
+    /// A secret that does not change any more; its epoch may be closed.
+    private struct CachedSecret {
+        let secret: DeviceSecret
+        let closesAt: Timestamp?
+        let freshUntil: Deadline
+
+        var isUsable: Bool {
+            !freshUntil.hasPassed && closesAt.map { Timestamp.now < $0 } != false
+        }
+    }
+
     private static let cachedDevicesMax = 10_000
+    private static let secretsFreshFor = Duration.seconds(600)
     private static let epochsFreshFor = Duration.seconds(5)
 
     /// - Parameter node: this server's name in dead letters and audit rows.
@@ -65,31 +79,51 @@ package final class Settler {
     package func secrets(
         _ wanted: [DeviceEpoch]
     ) throws(StoreError) -> [DeviceEpoch: DeviceSecret] {
-        let missing = Array(Set(wanted.filter { secretCache[$0] == nil }))
-        if !missing.isEmpty {
-            if secretCache.count + missing.count > Self.cachedDevicesMax { secretCache = [:] }
-            let found = try withSession { session in
-                try session.connection.query(
-                    SettlingStatements.findSecrets,
-                    [
-                        .uuids(missing.map(\.deviceID.words)),
-                        .int4s(missing.map { Int32(clamping: $0.epoch) }),
-                    ]
-                ).rows.map { row in
-                    let key = DeviceEpoch(
-                        deviceID: DeviceID(try row.uuid(0)), epoch: Int(try row.int4(1)))
-                    return (key, try row.bytes(2))
-                }
-            }
-            for (key, sealed) in found {
-                secretCache[key] = openSecret(sealed, key)
+        var secrets: [DeviceEpoch: DeviceSecret] = [:]
+        var missing: Set<DeviceEpoch> = []
+        for key in wanted {
+            if let cached = secretCache[key], cached.isUsable {
+                secrets[key] = cached.secret
+            } else {
+                missing.insert(key)
             }
         }
+        if !missing.isEmpty {
+            secrets.merge(try findSecrets(Array(missing))) { _, found in found }
+        }
+        return secrets
+    }
+
+    private func findSecrets(
+        _ wanted: [DeviceEpoch]
+    ) throws(StoreError) -> [DeviceEpoch: DeviceSecret] {
+        let rows = try withSession { session in
+            try session.connection.query(
+                SettlingStatements.findSecrets,
+                [
+                    .uuids(wanted.map(\.deviceID.words)),
+                    .int4s(wanted.map { Int32(clamping: $0.epoch) }),
+                ]
+            ).rows.map { row in
+                let key = DeviceEpoch(
+                    deviceID: DeviceID(try row.uuid(0)), epoch: Int(try row.int4(1)))
+                return (
+                    key: key, sealed: try row.bytes(2), closesAt: try row.timeIfPresent(3),
+                    isFinal: try row.bool(4)
+                )
+            }
+        }
+        if secretCache.count + rows.count > Self.cachedDevicesMax { secretCache = [:] }
         var secrets: [DeviceEpoch: DeviceSecret] = [:]
-        for key in wanted {
-            secrets[key] = secretCache[key]
-            // An operator may mend it: it is looked for again next time.
-            if secretCache[key] == .damaged { secretCache[key] = nil }
+        for row in rows {
+            let secret = openSecret(row.sealed, row.key)
+            secrets[row.key] = secret
+            // An operator may mend a damaged one: it is looked for again next time.
+            secretCache[row.key] =
+                row.isFinal && secret != .damaged
+                ? CachedSecret(
+                    secret: secret, closesAt: row.closesAt,
+                    freshUntil: .after(Self.secretsFreshFor)) : nil
         }
         return secrets
     }
@@ -109,8 +143,14 @@ package final class Settler {
         epochCache[device] = nil
     }
 
-    /// The epochs under which the device may seal, newest first; a few seconds old at most.
+    /// The epochs under which the device may seal, newest first; a few seconds old at most, and never
+    /// older than the device's last rotation, as far as this node has heard of it.
     package func openEpochs(_ device: DeviceID) throws(StoreError) -> [Int] {
+        let changes = bell.epochChanges
+        if changes != seenEpochChanges {
+            seenEpochChanges = changes
+            epochCache = [:]
+        }
         if let cached = epochCache[device], !cached.freshUntil.hasPassed { return cached.epochs }
         let epochs = try withSession { session in
             try session.connection.query(

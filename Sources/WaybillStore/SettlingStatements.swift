@@ -171,15 +171,18 @@ enum SettlingStatements {
 
     static let findSecrets: PostgresStatement =
         """
-        SELECT k.device_id, k.epoch, k.secret
+        SELECT k.device_id, k.epoch, k.secret, k.closed_at,
+            d.epoch > k.epoch OR d.first_seen_at IS NOT NULL
         FROM unnest($1::uuid[], $2::integer[]) AS w (device_id, epoch)
         JOIN device_keys AS k USING (device_id, epoch)
-        WHERE k.closed_at IS NULL
+        JOIN devices AS d USING (device_id)
+        WHERE k.closed_at IS NULL OR k.closed_at > now()
         """
 
     static let findOpenEpochs: PostgresStatement =
         """
-        SELECT epoch FROM device_keys WHERE device_id = $1::uuid AND closed_at IS NULL
+        SELECT epoch FROM device_keys
+        WHERE device_id = $1::uuid AND (closed_at IS NULL OR closed_at > now())
         ORDER BY epoch DESC
         """
 }

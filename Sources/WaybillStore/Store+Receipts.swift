@@ -7,8 +7,9 @@ extension Store {
     ///
     /// - Throws: ``StoreError/notFound``.
     package func progress(_ device: DeviceID) async throws(StoreError) -> DeviceProgress {
-        try await perform(as: .device(device)) { connection in
-            try Self.progress(device, over: connection)
+        let hasBackupPolicy = options.hasBackupPolicy
+        return try await perform(as: .device(device)) { connection in
+            try Self.progress(device, hasBackupPolicy, over: connection)
         }
     }
 
@@ -19,17 +20,34 @@ extension Store {
     package func receipts(
         _ device: DeviceID, after: Int64, limit: Int, bytesMax: Int
     ) async throws(StoreError) -> ReceiptBatch {
-        try await perform(as: .device(device)) { connection in
+        let hasBackupPolicy = options.hasBackupPolicy
+        return try await perform(as: .device(device)) { connection in
             // First the receipts: whatever is committed meanwhile only raises `last`.
-            let documents = try connection.query(
-                StoreStatements.listReceipts,
+            let receipts = try connection.query(
+                DeviceStatements.listReceipts,
                 [
                     .uuid(device.words), .int8(after), .int8(Int64(limit)), .int8(Int64(bytesMax)),
                 ]
-            ).rows.map { try $0.text(0) }
-            let progress = try Self.progress(device, over: connection)
+            ).rows.map { (document: try $0.text(0), sequence: try $0.int8(1)) }
+            let progress = try Self.progress(device, hasBackupPolicy, over: connection)
             return ReceiptBatch(
-                documents: documents, last: progress.last, safeThrough: progress.safeThrough)
+                documents: receipts.map(\.document), sequences: receipts.map(\.sequence),
+                last: progress.last, safeThrough: progress.safeThrough)
+        }
+    }
+
+    /// The highest receipt numbers of devices; unknown ones are missing in the answer.
+    package func lastReceipts(
+        of devices: [DeviceID]
+    ) async throws(StoreError) -> [DeviceID: Int64] {
+        try await perform(as: .server) { connection in
+            var last: [DeviceID: Int64] = [:]
+            for row in try connection.query(
+                DeviceStatements.findLastReceipts, [.uuids(devices.map(\.words))]
+            ).rows {
+                last[DeviceID(try row.uuid(0))] = try row.int8(1)
+            }
+            return last
         }
     }
 
@@ -63,7 +81,8 @@ extension Store {
             let confirmed = try connection.query(
                 StoreStatements.confirm, [.uuid(device.words), .int8(max(0, through))])
             if confirmed.count == 1 { return }
-            throw StoreError.notIssued(last: try Self.progress(device, over: connection).last)
+            throw StoreError.notIssued(
+                last: try Self.progress(device, false, over: connection).last)
         }
     }
 
@@ -117,9 +136,10 @@ extension Store {
     }
 
     private static func progress(
-        _ device: DeviceID, over connection: PostgresConnection
+        _ device: DeviceID, _ hasBackupPolicy: Bool, over connection: PostgresConnection
     ) throws -> DeviceProgress {
-        let found = try connection.query(StoreStatements.findProgress, [.uuid(device.words)])
+        let found = try connection.query(
+            DeviceStatements.findProgress, [.uuid(device.words), .bool(hasBackupPolicy)])
         guard found.count == 1 else { throw StoreError.notFound }
         let row = found[0]
         let sequence = DeviceSequence(

@@ -30,7 +30,7 @@ extension Store {
         let id = try await perform(as: .server) { connection in
             try Self.tenantID(of: tenant, over: connection)
         }
-        return try await perform(as: .tenant(id)) { connection in
+        return try await perform(as: .tenant(id), answerMax: .seconds(60)) { connection in
             let rows = try connection.query(
                 StoreStatements.countTransactions, [.int4(id.number)]
             ).rows
@@ -48,7 +48,7 @@ extension Store {
     ) async throws(StoreError) -> [Invitation] {
         guard (1...1000).contains(count) else { throw .invalid("count: 1 to 1000") }
         let codes = (0..<count).map { _ in InvitationCode.random() }
-        let expiresAt = Timestamp.now.advanced(by: .seconds(24 * 3600))
+        let expiresAt = Timestamp.now.advanced(by: InvitationCode.lifetime)
         return try await perform(as: .server) { connection in
             let tenantID = try Self.tenantID(of: tenant, over: connection)
             try connection.query(
@@ -72,6 +72,8 @@ extension Store {
 
 /// The one-time code of an invitation: 16 random bytes in base 32, 26 characters.
 enum InvitationCode {
+    static let lifetime: Duration = .seconds(24 * 3600)
+
     /// RFC 4648, section 6: no 0, 1, 8 or 9 to confuse with letters.
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
 

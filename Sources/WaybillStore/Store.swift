@@ -11,15 +11,22 @@ package struct Store: Sendable {
     let rootKey: RootKey
     /// Rung when a device has new receipts.
     package let bell: ReceiptBell
+    let options: StoreOptions
 
     /// - Parameter pool: made by ``makePool(connectionString:threads:applicationName:)``.
-    package init(pool: PostgresPool, rootKey: RootKey, bell: ReceiptBell) {
+    package init(
+        pool: PostgresPool, rootKey: RootKey, bell: ReceiptBell,
+        options: StoreOptions = StoreOptions()
+    ) {
         self.pool = pool
         self.rootKey = rootKey
         self.bell = bell
+        self.options = options
     }
 
     /// Threads with sessions under the role `waybill_app`; they open with the first call.
+    ///
+    /// A call that gets no answer for five seconds fails, also while the database is frozen.
     package static func makePool(
         connectionString: String, threads: Int = 4, applicationName: String = "waybill"
     ) throws(StoreError) -> PostgresPool {
@@ -29,7 +36,7 @@ package struct Store: Sendable {
                     connectionString: connectionString, applicationName: applicationName,
                     statementTimeout: .seconds(15), lockTimeout: .seconds(5),
                     idleTimeout: .seconds(30), role: "waybill_app"),
-                threads: threads)
+                threads: threads, answerMax: .seconds(5))
         } catch {
             throw StoreError(error)
         }
@@ -73,8 +80,11 @@ package struct Store: Sendable {
     }
 
     /// Runs `body` in a transaction under `scope`.
+    ///
+    /// - Parameter answerMax: instead of the pool's answer time, for what takes long.
     func perform<Value: Sendable>(
-        as scope: Scope, _ body: @escaping @Sendable (PostgresConnection) throws -> Value
+        as scope: Scope, answerMax: Duration? = nil,
+        _ body: @escaping @Sendable (PostgresConnection) throws -> Value
     ) async throws(StoreError) -> Value {
         let settings: [PostgresParameter] =
             switch scope {
@@ -83,7 +93,7 @@ package struct Store: Sendable {
             case .device(let device): [.text(""), .text(""), .text(device.description)]
             }
         do {
-            return try await pool.withConnection { connection in
+            return try await pool.withConnection(answerMax: answerMax) { connection in
                 try connection.transaction {
                     try connection.query(StoreStatements.setScope, settings)
                     return try body(connection)
@@ -111,4 +121,14 @@ package struct Store: Sendable {
             throw StoreError(error)
         }
     }
+}
+
+/// What an operator decides about devices.
+package struct StoreOptions: Sendable {
+    /// For how long bundles sealed under the epochs before a rotation are still opened.
+    package var epochGrace: Duration = .seconds(30 * 24 * 3600)
+    /// With one, `safe_through` follows the backups that operators report; without, it is `last`.
+    package var hasBackupPolicy = false
+
+    package init() {}
 }

@@ -10,6 +10,8 @@ package enum StoreError: Error, Sendable {
     case notIssued(last: Int64)
     case notFound
     case alreadyExists
+    /// The device is revoked for good.
+    case revoked
     /// A value breaks a rule of the schema; the text says which value.
     case invalid(String)
     /// Something sealed under a root key cannot be opened with this one.
@@ -83,6 +85,7 @@ extension StoreError: CustomStringConvertible {
         case .notIssued: "not_issued"
         case .notFound: "not_found"
         case .alreadyExists: "already_exists"
+        case .revoked: "revoked"
         case .invalid: "invalid"
         case .cannotOpenSealed: "cannot_open_sealed"
         case .postgres(let error): error.shortDescription
@@ -97,6 +100,7 @@ extension StoreError: CustomStringConvertible {
         case .notIssued(let last): "the device's highest receipt number is \(last)"
         case .notFound: "there is no such thing"
         case .alreadyExists: "it exists already"
+        case .revoked: "the device is revoked"
         case .invalid(let what): "invalid \(what)"
         case .cannotOpenSealed(let keyID):
             "sealed under another root key than \(keyID), or damaged"

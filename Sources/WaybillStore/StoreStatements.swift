@@ -34,62 +34,6 @@ enum StoreStatements {
         SELECT w.code_hash, $2::integer, $3::timestamptz FROM unnest($1::bytea[]) AS w (code_hash)
         """
 
-    static let lockInvitation: PostgresStatement =
-        """
-        SELECT i.tenant_id, t.slug, i.expires_at > now(), i.used_at IS NOT NULL, i.device_id,
-            i.request_id
-        FROM invitations AS i JOIN tenants AS t USING (tenant_id)
-        WHERE i.code_hash = $1::bytea AND i.rotates_device_id IS NULL
-        FOR UPDATE OF i
-        """
-
-    static let useInvitation: PostgresStatement =
-        """
-        UPDATE invitations SET used_at = now(), device_id = $2::uuid, request_id = $3::uuid
-        WHERE code_hash = $1::bytea
-        """
-
-    static let insertDevice: PostgresStatement =
-        """
-        INSERT INTO devices (device_id, tenant_id, name, token_hash, epoch)
-        VALUES ($1::uuid, $2::integer, $3::text, $4::bytea, 1)
-        """
-
-    static let insertDeviceKey: PostgresStatement =
-        """
-        INSERT INTO device_keys (device_id, epoch, tenant_id, secret, root_key_id)
-        VALUES ($1::uuid, $2::integer, $3::integer, $4::bytea, $5::text)
-        """
-
-    static let insertProgress: PostgresStatement =
-        "INSERT INTO device_progress (device_id, tenant_id) VALUES ($1::uuid, $2::integer)"
-
-    /// Only while the device has not been seen.
-    static let renewDevice: PostgresStatement =
-        """
-        UPDATE devices SET token_hash = $2::bytea, name = $3::text, changed_at = now()
-        WHERE device_id = $1::uuid AND first_seen_at IS NULL AND revoked_at IS NULL
-        RETURNING epoch
-        """
-
-    static let renewDeviceKey: PostgresStatement =
-        """
-        UPDATE device_keys SET secret = $3::bytea, root_key_id = $4::text
-        WHERE device_id = $1::uuid AND epoch = $2::integer
-        """
-
-    static let markSeen: PostgresStatement =
-        """
-        UPDATE devices SET first_seen_at = now(), changed_at = now()
-        WHERE device_id = $1::uuid AND first_seen_at IS NULL
-        """
-
-    static let revokeDevice: PostgresStatement =
-        """
-        UPDATE devices SET revoked_at = coalesce(revoked_at, now()), changed_at = now()
-        WHERE device_id = $1::uuid
-        """
-
     static let listDevices: PostgresStatement =
         """
         SELECT d.device_id, d.name, d.epoch, d.enrolled_at, d.revoked_at, p.receipt_seq,
@@ -98,45 +42,6 @@ enum StoreStatements {
         JOIN device_progress AS p USING (device_id)
         LEFT JOIN confirmations AS c USING (device_id)
         WHERE d.tenant_id = $1::integer ORDER BY d.enrolled_at, d.device_id
-        """
-
-    static let listRegistry: PostgresStatement =
-        """
-        SELECT d.token_hash, d.device_id, d.tenant_id, t.slug, d.name, d.epoch,
-            d.revoked_at IS NOT NULL, d.first_seen_at IS NOT NULL
-        FROM devices AS d JOIN tenants AS t USING (tenant_id)
-        WHERE $1::timestamptz IS NULL OR d.changed_at >= $1::timestamptz
-        """
-
-    static let findDevice: PostgresStatement =
-        """
-        SELECT d.token_hash, d.device_id, d.tenant_id, t.slug, d.name, d.epoch,
-            d.revoked_at IS NOT NULL, d.first_seen_at IS NOT NULL
-        FROM devices AS d JOIN tenants AS t USING (tenant_id)
-        WHERE d.token_hash = $1::bytea
-        """
-
-    static let findProgress: PostgresStatement =
-        """
-        SELECT p.receipt_seq, coalesce(c.confirmed, 0),
-            least(coalesce(p.safe_through, p.receipt_seq), p.receipt_seq), p.device_seq,
-            p.gaps::text
-        FROM device_progress AS p LEFT JOIN confirmations AS c USING (device_id)
-        WHERE p.device_id = $1::uuid
-        """
-
-    /// At least one, then as many as fit.
-    static let listReceipts: PostgresStatement =
-        """
-        SELECT document FROM (
-            SELECT seq, document, row_number() OVER (ORDER BY seq) AS position,
-                sum(octet_length(document)) OVER (ORDER BY seq) AS bytes
-            FROM (
-                SELECT seq, document FROM receipts
-                WHERE device_id = $1::uuid AND seq > $2::bigint ORDER BY seq LIMIT $3::bigint
-            ) AS following
-        ) AS counted
-        WHERE position = 1 OR bytes <= $4::bigint ORDER BY seq
         """
 
     static let findReceipts: PostgresStatement =

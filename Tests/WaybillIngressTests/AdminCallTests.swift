@@ -14,7 +14,7 @@ import WaybillQueue
 import WaybillStore
 
 /// Everything behind the operator's side, in memory.
-final class MemoryOperations: ListenerControl, TenantStore, OperationStore {
+final class MemoryOperations: ListenerControl, TenantStore, OperationStore, BackupStore {
     private struct State {
         var target = 4
         var isAway = false
@@ -75,6 +75,22 @@ final class MemoryOperations: ListenerControl, TenantStore, OperationStore {
 
     func revoke(_ device: DeviceID) async throws(StoreError) -> Bool { device.low != 0 }
 
+    func rotate(_ device: DeviceID) async throws(StoreError) -> Invitation {
+        guard device.low != 0 else { throw .revoked }
+        return Invitation(code: "next", expiresAt: .now)
+    }
+
+    func beginBackup() async throws(StoreError) -> Backup {
+        Backup(id: 1, beganAt: .now, completedAt: nil)
+    }
+
+    func completeBackup(_ id: Int64) async throws(StoreError) -> Backup {
+        guard id == 1 else { throw .notFound }
+        return Backup(id: id, beganAt: .now, completedAt: .now)
+    }
+
+    func backups() async throws(StoreError) -> [Backup] { [] }
+
     func record(_ event: AuditEvent, node: String) async throws(StoreError) {
         state.withLock { $0.events.append(event.kind) }
     }
@@ -96,9 +112,9 @@ extension MemoryOperations {
             token: OperatorToken("0perator"),
             parts: AdminParts(
                 listeners: self, queue: QueueOfOperations(operations: self), tenants: self,
-                operations: self, deadLetters: deadLetters, node: "node-1", version: "0",
-                startedAt: .now, document: .openAPI, renderMetrics: { "metric 1\n" },
-                isMigrated: { true }, onRevoke: { _ in }))
+                backups: self, operations: self, deadLetters: deadLetters, node: "node-1",
+                version: "0", startedAt: .now, document: .openAPI,
+                renderMetrics: { "metric 1\n" }, isMigrated: { true }, onRevoke: { _ in }))
     }
 }
 

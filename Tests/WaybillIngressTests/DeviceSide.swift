@@ -18,7 +18,7 @@ struct DeviceSide: Sendable {
     let queue = MemoryQueue()
     let store = MemoryStore()
     let bell = ReceiptBell()
-    let registry = DeviceRegistry()
+    let registry: DeviceRegistry
     let device: RegisteredDevice
     let previous: PreviousBundles
     let gate = IntakeGate.alwaysOpen
@@ -26,19 +26,21 @@ struct DeviceSide: Sendable {
 
     init(
         partBytesMax: Int = 100_000, inlineBytesMax: Int = 4096,
+        registryFile: RegistryFile? = nil,
         _ adjust: (inout IngressOptions) -> Void = { _ in }
     ) throws {
         let url = FileManager.default.temporaryDirectory.appending(
             path: "waybill-ingress-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
         scratch = url.path
+        registry = DeviceRegistry(bell: bell)
         device = try store.addDevice(token: Self.token)
         registry.merge([device])
         var limits = Limits()
         limits.partBytesMax = partBytesMax
         previous = PreviousBundles(source: ReceiptHistory(store: store))
         var options = IngressOptions(host: "127.0.0.1", port: 0, limits: limits)
-        options.recheckInterval = .milliseconds(20)
+        options.eventCommentInterval = .milliseconds(20)
         adjust(&options)
         responder = IngressService.responder(
             options: options,
@@ -48,7 +50,11 @@ struct DeviceSide: Sendable {
                     previous: previous,
                     options: UploadOptions(inlineBytesMax: inlineBytesMax, limits: limits)),
                 registry: registry, directory: store, receipts: store, bell: bell,
-                keyRing: ReceiptKeyRing(store: store), gate: gate))
+                keyRing: ReceiptKeyRing(store: store), gate: gate,
+                saveRegistry: { [registry] in
+                    // A test that gave a file looks into it.
+                    try? await registryFile?.save(registry)
+                }))
     }
 
     /// Every path with its methods.

@@ -17,6 +17,10 @@ final class MemoryStore: DeviceDirectory, ReceiptStore {
         var receipts: [DeviceID: [StoredReceipt]] = [:]
         var references: [BundleKey: StoredReceipt] = [:]
         var confirmed: [DeviceID: Int64] = [:]
+        /// The highest number that a page was asked to begin after.
+        var readThrough: Int64 = 0
+        var pageCount = 0
+        var refusals = 0
     }
 
     private let state = Mutex(State())
@@ -24,6 +28,11 @@ final class MemoryStore: DeviceDirectory, ReceiptStore {
     var seen: [DeviceID] { state.withLock { $0.seen } }
     var lookUps: Int { state.withLock { $0.lookUps } }
     var confirmed: [Int64] { state.withLock { Array($0.confirmed.values) } }
+
+    var readThrough: Int64 { state.withLock { $0.readThrough } }
+    var pageCount: Int { state.withLock { $0.pageCount } }
+    /// Calls that found the database away.
+    var refusals: Int { state.withLock { $0.refusals } }
 
     func setAway(_ isAway: Bool) {
         state.withLock { $0.isAway = isAway }
@@ -58,6 +67,7 @@ final class MemoryStore: DeviceDirectory, ReceiptStore {
     ) throws(StoreError) -> sending Value {
         try state.withLock { state throws(StoreError) -> sending Value in
             guard !state.isAway else {
+                state.refusals += 1
                 throw .unavailable(PostgresError.unavailable("away"))
             }
             return try body(&state)
@@ -79,7 +89,7 @@ final class MemoryStore: DeviceDirectory, ReceiptStore {
         }
     }
 
-    func markSeen(_ device: DeviceID) async throws(StoreError) {
+    func markSeen(_ device: DeviceID, epoch: Int) async throws(StoreError) {
         try reach { $0.seen.append(device) }
     }
 
@@ -106,10 +116,13 @@ final class MemoryStore: DeviceDirectory, ReceiptStore {
         _ device: DeviceID, after: Int64, limit: Int, bytesMax: Int
     ) async throws(StoreError) -> ReceiptBatch {
         try reach { state in
+            state.pageCount += 1
+            state.readThrough = max(state.readThrough, after)
             let all = state.receipts[device] ?? []
             let wanted = all.filter { $0.sequence > after }.prefix(limit)
             return ReceiptBatch(
-                documents: wanted.map(\.document), last: Int64(all.count),
+                documents: wanted.map(\.document), sequences: wanted.map(\.sequence),
+                last: Int64(all.count),
                 safeThrough: Int64(all.count))
         }
     }

@@ -1,5 +1,8 @@
 import Foundation
 import HTTPTypes
+import Hummingbird
+import HummingbirdTesting
+import NIOCore
 import ServiceLifecycle
 import Testing
 import WaybillIngress
@@ -18,10 +21,13 @@ import WaybillStore
         defer {
             // What is left in the temporary folder harms nobody.
             try? FileManager.default.removeItem(atPath: path)
+            try? FileManager.default.removeItem(atPath: path + ".journal")
         }
         #expect(try RegistryFile.load(path: path).isEmpty)
         let device = try MemoryStore().addDevice(token: "secret-token")
-        try await RegistryFile(path: path).save([device])
+        let known = DeviceRegistry()
+        known.merge([device])
+        try await RegistryFile(path: path).save(known)
         #expect(try RegistryFile.load(path: path) == [device])
         let registry = DeviceRegistry(try RegistryFile.load(path: path))
         #expect(registry.find(tokenHash: .of("secret-token".utf8)) == device)
@@ -49,6 +55,7 @@ import WaybillStore
         defer {
             // What is left in the temporary folder harms nobody.
             try? FileManager.default.removeItem(atPath: path)
+            try? FileManager.default.removeItem(atPath: path + ".journal")
         }
         let store = MemoryStore()
         let device = try store.addDevice(token: "one")
@@ -70,5 +77,146 @@ import WaybillStore
         }
         #expect(store.seen.first == device.deviceID)
         #expect(try RegistryFile.load(path: path).first?.isSeen == true)
+    }
+
+    @Test func writesChangesBesideTheSnapshotAndReadsThemBack() async throws {
+        let path = scratchFile()
+        defer { remove(path) }
+        let store = MemoryStore()
+        let registry = DeviceRegistry()
+        let file = try RegistryFile(path: path)
+        try await file.save(registry)
+        let snapshot = try Data(contentsOf: URL(filePath: path))
+        var devices: [RegisteredDevice] = []
+        for number in 0..<50 {
+            devices.append(try store.addDevice(token: "token \(number)"))
+            registry.merge([devices[number]])
+            try await file.save(registry)
+            #expect(try RegistryFile.load(path: path).count == number + 1)
+        }
+        registry.revoke(devices[7].deviceID)
+        try await file.save(registry)
+        // Only the journal was written.
+        #expect(try Data(contentsOf: URL(filePath: path)) == snapshot)
+        let loaded = DeviceRegistry(try RegistryFile.load(path: path))
+        #expect(loaded.find(tokenHash: devices[7].tokenHash)?.isRevoked == true)
+        #expect(loaded.find(tokenHash: devices[8].tokenHash) == devices[8])
+        registry.replace(with: [devices[1]])
+        try await file.save(registry)
+        #expect(try RegistryFile.load(path: path) == [devices[1]])
+        let mode = try FileManager.default.attributesOfItem(
+            atPath: path + ".journal")[.posixPermissions]
+        #expect(mode as? Int == 0o600)
+    }
+
+    /// After a crash in the middle of a write, at each byte.
+    @Test func aJournalThatIsCutOffEndsWithItsLastWholeLine() async throws {
+        let path = scratchFile()
+        defer { remove(path) }
+        let store = MemoryStore()
+        let registry = DeviceRegistry()
+        let file = try RegistryFile(path: path)
+        try await file.save(registry)
+        for number in 0..<3 {
+            registry.merge([try store.addDevice(token: "token \(number)")])
+            try await file.save(registry)
+        }
+        let journal = URL(filePath: path + ".journal")
+        let whole = try Data(contentsOf: journal)
+        for length in 0..<whole.count {
+            try whole.prefix(length).write(to: journal)
+            let lines = whole.prefix(length).count { $0 == UInt8(ascii: "\n") }
+            #expect(try RegistryFile.load(path: path).count == lines)
+        }
+        var flipped = whole
+        flipped[40] ^= 1
+        try flipped.write(to: journal)
+        #expect(try RegistryFile.load(path: path).isEmpty)
+        // The next start writes everything anew.
+        let next = try RegistryFile(path: path)
+        try await next.save(registry)
+        #expect(try RegistryFile.load(path: path).count == 3)
+        #expect(try Data(contentsOf: journal).isEmpty)
+    }
+
+    @Test func aLongJournalIsReplacedByASnapshot() async throws {
+        let path = scratchFile()
+        defer { remove(path) }
+        let store = MemoryStore()
+        let registry = DeviceRegistry()
+        let file = try RegistryFile(path: path)
+        try await file.save(registry)
+        let devices = try (0..<600).map { try store.addDevice(token: "token \($0)") }
+        registry.merge(devices)
+        try await file.save(registry)
+        #expect(try !Data(contentsOf: URL(filePath: path + ".journal")).isEmpty)
+        for device in devices { registry.revoke(device.deviceID) }
+        try await file.save(registry)
+        #expect(try Data(contentsOf: URL(filePath: path + ".journal")).isEmpty)
+        #expect(try RegistryFile.load(path: path).count { $0.isRevoked } == 600)
+    }
+
+    @Test func anEnrolmentIsOnDiskBeforeItIsAnswered() async throws {
+        let path = scratchFile()
+        defer { remove(path) }
+        let file = try RegistryFile(path: path)
+        let side = try DeviceSide(registryFile: file)
+        side.store.addCode("c0de")
+        try await side.run { client in
+            let answer = try await client.execute(
+                uri: "/v1/enrollments", method: .post,
+                headers: [.contentType: "application/json"],
+                body: ByteBuffer(string: #"{"code":"c0de","name":"tablet"}"#))
+            let token = try #require(try answer.json()["token"]?.text)
+            let loaded = DeviceRegistry(try RegistryFile.load(path: path))
+            #expect(loaded.find(tokenHash: .of(token.utf8)) != nil)
+        }
+    }
+
+    /// An answer of the database that was read before a change must not undo it.
+    @Test func anOldAnswerDoesNotOverwriteNews() throws {
+        let store = MemoryStore()
+        let old = try store.addDevice(token: "one")
+        let registry = DeviceRegistry([old])
+        let readAt = registry.changeCount
+        var new = old
+        new.tokenHash = .of("two".utf8)
+        new.epoch = 2
+        registry.merge([new])
+        let fresh = try store.addDevice(token: "three")
+        registry.merge([fresh])
+        registry.merge([old], readAt: readAt)
+        registry.replace(with: [old], readAt: readAt)
+        #expect(registry.find(tokenHash: new.tokenHash) == new)
+        #expect(registry.find(tokenHash: old.tokenHash) == nil)
+        #expect(registry.find(tokenHash: fresh.tokenHash) == fresh)
+        registry.revoke(fresh.deviceID)
+        registry.merge([fresh])
+        #expect(registry.find(tokenHash: fresh.tokenHash)?.isRevoked == true)
+        // The database as a whole is believed: it may have been restored.
+        registry.replace(with: [fresh, new], readAt: registry.changeCount)
+        #expect(registry.find(tokenHash: fresh.tokenHash)?.isRevoked == false)
+    }
+
+    @Test func whatARotatedOrRevokedDeviceWaitsForEnds() throws {
+        let store = MemoryStore()
+        let bell = ReceiptBell()
+        let device = try store.addDevice(token: "one")
+        let registry = DeviceRegistry([device], bell: bell)
+        #expect(registry.isCurrent(device))
+        var rotated = device
+        rotated.tokenHash = .of("two".utf8)
+        rotated.epoch = 2
+        registry.merge([rotated])
+        #expect(!registry.isCurrent(device))
+        #expect(registry.isCurrent(rotated))
+        registry.revoke(device.deviceID)
+        #expect(!registry.isCurrent(rotated))
+    }
+
+    private func remove(_ path: String) {
+        // What is left in the temporary folder harms nobody.
+        try? FileManager.default.removeItem(atPath: path)
+        try? FileManager.default.removeItem(atPath: path + ".journal")
     }
 }

@@ -67,4 +67,40 @@ import WaybillPostgres
             try await pool.withConnection { _ in }
         }
     }
+
+    /// A frozen server: statements neither end nor fail.
+    @Test func tellsCallersInTimeThoughTheirStatementsDoNotEnd() async throws {
+        try await TestServer.withDatabase(isMigrated: false) { address in
+            let pool = try PostgresPool(
+                ConnectionOptions(
+                    connectionString: address, applicationName: "pool", statementTimeout: .zero,
+                    lockTimeout: .zero),
+                threads: 2, answerMax: .milliseconds(100))
+            let blocker = try TestServer.connect(address)
+            try blocker.execute("BEGIN; SELECT pg_advisory_xact_lock(7)")
+            for _ in 0..<2 {
+                await #expect(throws: PostgresError.unavailable("no answer came in time")) {
+                    try await pool.withConnection {
+                        try $0.execute("SELECT pg_advisory_lock(7)")
+                    }
+                }
+            }
+            // Every session is stuck: nobody waits any more.
+            await #expect(throws: PostgresError.unavailable("no session answers")) {
+                try await pool.withConnection(answerMax: .seconds(3600)) { _ in }
+            }
+            try blocker.execute("COMMIT")
+            var isServed = false
+            while !isServed {
+                do {
+                    try await pool.withConnection(answerMax: .seconds(60)) { _ in }
+                    isServed = true
+                } catch let error as PostgresError {
+                    #expect(error == .unavailable("no session answers"))
+                    await Task.yield()
+                }
+            }
+            pool.close()
+        }
+    }
 }

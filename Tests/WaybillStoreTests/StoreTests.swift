@@ -58,7 +58,7 @@ import WaybillPostgres
                 try await fixture.store.device(tokenHash: first.device.tokenHash) == nil)
             let other = EnrollmentRequest(code: code.code, name: "phone", requestID: .random())
             await #expect(throws: StoreError.self) { try await fixture.store.enroll(other) }
-            try await fixture.store.markSeen(first.device.deviceID)
+            try await fixture.store.markSeen(first.device.deviceID, epoch: 1)
             await #expect(throws: StoreError.self) { try await fixture.store.enroll(request) }
         }
     }
@@ -67,7 +67,7 @@ import WaybillPostgres
         try await SettlementFixture.with { fixture in
             let device = try await fixture.makeDevice()
             #expect(try await fixture.store.registry(changedSince: nil) == [device])
-            try await fixture.store.markSeen(device.deviceID)
+            try await fixture.store.markSeen(device.deviceID, epoch: 1)
             #expect(try await fixture.store.revoke(device.deviceID))
             #expect(try await !fixture.store.revoke(.random()))
             let changed = try await fixture.store.registry(changedSince: .now)

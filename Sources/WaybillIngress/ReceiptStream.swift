@@ -1,0 +1,108 @@
+internal import HTTPTypes
+internal import Hummingbird
+internal import NIOCore
+internal import ServiceLifecycle
+internal import WaybillModel
+internal import WaybillStore
+internal import WaybillThreads
+
+/// One device's receipts as server-sent events: each once it is there, until the device or the server
+/// has had enough.
+///
+/// Nothing is asked while nothing happens: the bell says when to look. One page is in memory at a
+/// time, and the next one is read when the client has taken that. While the database is away the
+/// stream stays and says comments.
+struct ReceiptStream: Sendable {
+    let device: RegisteredDevice
+    let context: IngressContext
+    let store: any ReceiptStore
+    let registry: DeviceRegistry
+    let bell: ReceiptBell
+    let options: IngressOptions
+
+    private static let pageLimit = 100
+    private static let pageBytesMax = 256 << 10
+
+    /// - Parameter after: the number before the first one to send.
+    /// - Throws: ``StoreError`` when the first page cannot be read: 503, and no stream.
+    func response(after: Int64) async throws -> Response {
+        let registration = bell.register(for: device.deviceID)
+        let first = try await page(after: after)
+        // Clients come back at different times after a restart of the server.
+        let retry = Int.random(in: 1000...5000)
+        return Response(
+            status: .ok,
+            headers: [
+                .contentType: "text/event-stream", .cacheControl: "no-cache, no-transform",
+                .accelBuffering: "no",
+            ],
+            body: ResponseBody { writer in
+                try await send("retry: \(retry)\n\n", to: &writer)
+                try await run(first, after, registration, &writer)
+                try await writer.finish(nil)
+            })
+    }
+
+    @concurrent private func run(
+        _ first: ReceiptBatch, _ after: Int64, _ registration: ReceiptBell.Registration,
+        _ writer: inout any ResponseBodyWriter
+    ) async throws {
+        var last = after
+        var page: ReceiptBatch? = first
+        var backoff = Backoff(base: .seconds(1), ceiling: .seconds(10))
+        var comment = Deadline.after(options.eventCommentInterval)
+        while !isOver {
+            if let found = page, !found.documents.isEmpty {
+                try await send(Self.events(found), to: &writer)
+                last = found.sequences.last ?? last
+                comment = .after(options.eventCommentInterval)
+            }
+            var pause: Duration?
+            do {
+                page = try await self.page(after: last)
+                backoff.reset()
+            } catch {
+                page = nil
+                pause = backoff.next()
+            }
+            while page?.documents.isEmpty != false, !isOver {
+                let timeout = min(pause ?? comment.remaining, comment.remaining)
+                // A shutdown ends the wait; the loop sees it.
+                let hasRung = await cancelWhenGracefulShutdown {
+                    await registration.wait(timeout: timeout)
+                }
+                if comment.hasPassed, !isOver {
+                    try await send(": \n\n", to: &writer)
+                    comment = .after(options.eventCommentInterval)
+                }
+                if hasRung || pause != nil { break }
+            }
+        }
+    }
+
+    private var isOver: Bool {
+        Task.isShuttingDownGracefully || Task.isCancelled || !registry.isCurrent(device)
+    }
+
+    private func page(after: Int64) async throws(StoreError) -> ReceiptBatch {
+        try await store.receipts(
+            device.deviceID, after: after, limit: Self.pageLimit, bytesMax: Self.pageBytesMax)
+    }
+
+    /// The receipts as they were signed: canonical JSON has no line ends.
+    private static func events(_ page: ReceiptBatch) -> String {
+        zip(page.sequences, page.documents).map { sequence, document in
+            "id: \(sequence)\nevent: receipt\ndata: \(document)\n\n"
+        }.joined()
+    }
+
+    /// Writes, and waits until the client has taken most of it; one that takes nothing for too long
+    /// loses the connection.
+    @concurrent private func send(
+        _ text: String, to writer: inout any ResponseBodyWriter
+    ) async throws {
+        let end = context.closeConnection(after: options.eventWriteMax)
+        defer { end.cancel() }
+        try await writer.write(ByteBuffer(string: text))
+    }
+}

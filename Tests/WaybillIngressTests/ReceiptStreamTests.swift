@@ -1,0 +1,188 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import HummingbirdTesting
+import NIOCore
+import Testing
+import WaybillModel
+import WaybillStore
+
+@testable import WaybillIngress
+
+/// "`GET /receipts` with `Accept: text/event-stream`": the same as server-sent events.
+@Suite struct ReceiptStreamTests {
+    private func add(_ numbers: ClosedRange<Int>, to side: DeviceSide) {
+        for number in numbers {
+            side.store.addReceipt(
+                #"{"seq":\#(number)}"#, of: side.device.deviceID, bundle: .random(), parts: [.zero])
+        }
+        side.bell.ring([side.device.deviceID])
+    }
+
+    private func event(_ number: Int) -> String {
+        "id: \(number)\nevent: receipt\ndata: {\"seq\":\(number)}\n\n"
+    }
+
+    /// Opens a stream; it ends when the device is revoked.
+    private func stream(
+        _ client: any TestClientProtocol, _ query: String = "", _ more: HTTPFields = [:]
+    ) async throws -> TestResponse {
+        var fields = DeviceSide.authorization
+        fields[.accept] = "text/event-stream"
+        for field in more { fields[field.name] = field.value }
+        return try await client.execute(
+            uri: "/v1/receipts\(query)", method: .get, headers: fields)
+    }
+
+    /// Waits until somebody waits for the device's receipts.
+    private func untilAwaited(_ side: DeviceSide) async {
+        while side.bell.awaitedDevices.isEmpty { await Task.yield() }
+    }
+
+    @Test func sendsEachReceiptAsAnEventAndEndsWhenTheDeviceIsRevoked() async throws {
+        let side = try DeviceSide()
+        add(1...2, to: side)
+        try await side.run { client in
+            async let answer = stream(client)
+            await untilAwaited(side)
+            add(3...3, to: side)
+            while side.store.readThrough < 3 { await Task.yield() }
+            side.registry.revoke(side.device.deviceID)
+            let whole = try await answer
+            #expect(whole.status == .ok)
+            #expect(whole.headers[.contentType] == "text/event-stream")
+            #expect(whole.headers[.cacheControl] == "no-cache, no-transform")
+            #expect(whole.headers[.accelBuffering] == "no")
+            let text = whole.text
+            #expect(text.hasPrefix("retry: "))
+            for number in 1...3 { #expect(text.contains(event(number))) }
+            #expect(text.ranges(of: "event: receipt").count == 3)
+            // The next request is 401.
+            #expect(try await stream(client).code() == "unauthorized")
+        }
+    }
+
+    @Test func lastEventIDBeatsAfter() async throws {
+        let side = try DeviceSide()
+        add(1...5, to: side)
+        try await side.run { client in
+            async let answer = stream(client, "?after=1&limit=1&wait=0", [.lastEventID: "3"])
+            while side.store.readThrough < 5 { await Task.yield() }
+            side.registry.revoke(side.device.deviceID)
+            let text = try await answer.text
+            #expect(!text.contains("id: 3\n"))
+            #expect(text.contains(event(4) + event(5)))
+        }
+    }
+
+    @Test(arguments: ["-1", "x", "1.5", " "])
+    func anInvalidLastEventIDIs400(_ value: String) async throws {
+        let side = try DeviceSide()
+        try await side.run { client in
+            let answer = try await stream(client, "", [.lastEventID: value])
+            #expect(try answer.code() == "invalid_request")
+        }
+    }
+
+    /// `limit` and `wait` are checked as ever.
+    @Test(arguments: ["?after=-1", "?limit=-1", "?wait=x"])
+    func invalidValuesAre400OnAStreamToo(_ query: String) async throws {
+        let side = try DeviceSide()
+        try await side.run { client in
+            let answer = try await stream(client, query)
+            #expect(try answer.code() == "invalid_request")
+        }
+    }
+
+    @Test func saysACommentNowAndThen() async throws {
+        let side = try DeviceSide()
+        try await side.run { client in
+            let connection = try RawConnection(port: try #require(client.port))
+            try connection.send(
+                """
+                GET /v1/receipts HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\
+                Authorization: Bearer \(DeviceSide.token)\r\n\r\n
+                """)
+            let text = await connection.read(until: ": \n\n")
+            #expect(text.contains("retry: "))
+            #expect(text.contains(": \n\n"))
+        }
+    }
+
+    /// No query of its own while nothing happens, whatever the number of comments.
+    @Test func anIdleStreamAsksNothing() async throws {
+        let side = try DeviceSide()
+        try await side.run { client in
+            async let answer = stream(client)
+            await untilAwaited(side)
+            let end = ContinuousClock.now + .milliseconds(300)
+            while ContinuousClock.now < end { await Task.yield() }
+            #expect(side.store.pageCount <= 2)
+            side.registry.revoke(side.device.deviceID)
+            _ = try await answer
+        }
+    }
+
+    @Test func livesThroughAnAbsenceOfTheDatabase() async throws {
+        let side = try DeviceSide()
+        add(1...1, to: side)
+        try await side.run { client in
+            async let answer = stream(client)
+            while side.store.readThrough < 1 { await Task.yield() }
+            side.store.setAway(true)
+            side.bell.ring([side.device.deviceID])
+            while side.store.refusals == 0 { await Task.yield() }
+            side.store.setAway(false)
+            add(2...2, to: side)
+            while side.store.readThrough < 2 { await Task.yield() }
+            side.registry.revoke(side.device.deviceID)
+            let text = try await answer.text
+            #expect(text.contains(event(1)))
+            #expect(text.contains(event(2)))
+        }
+    }
+
+    /// "receipts: 503 `database_unavailable`", also as events.
+    @Test func noStreamBeginsWithoutTheDatabase() async throws {
+        let side = try DeviceSide()
+        side.store.setAway(true)
+        try await side.run { client in
+            let answer = try await stream(client)
+            #expect(try answer.code() == "database_unavailable")
+            #expect(answer.headers[.retryAfter] == "5")
+        }
+    }
+
+    @Test(arguments: [
+        ("text/event-stream", true), ("TEXT/Event-Stream", true), ("text/*", true),
+        ("text/event-stream, */*", true), ("text/event-stream;q=0.9, */*;q=0.1", true),
+        ("application/json;q=0.5, text/event-stream", true),
+        ("text/event-stream, application/json", true),
+        ("application/json, text/event-stream", false), ("*/*", false), ("", false),
+        ("text/event-stream;q=0", false), ("text/event-stream;q=0, */*", false),
+        ("application/json, text/event-stream;q=0.5", false), ("text/html", false),
+        ("text/event-stream;q=x, application/json", false),
+        ("text/event-stream; charset=utf-8; q=1.0", true),
+    ])
+    func acceptIsReadWithItsWeights(_ value: String, _ wantsEvents: Bool) throws {
+        var fields = HTTPFields()
+        fields[.accept] = value
+        #expect(AcceptField(fields).prefersEvents == wantsEvents)
+    }
+
+    @Test func withoutAcceptItIsOneAnswer() throws {
+        #expect(!AcceptField([:]).prefersEvents)
+    }
+
+    @Test func aLongPollEndsWith401WhenTheDeviceIsRevoked() async throws {
+        let side = try DeviceSide()
+        try await side.run { client in
+            async let answer = client.execute(
+                uri: "/v1/receipts?wait=60", method: .get, headers: DeviceSide.authorization)
+            await untilAwaited(side)
+            side.registry.revoke(side.device.deviceID)
+            let ended = try await answer
+            #expect(try ended.code() == "unauthorized")
+        }
+    }
+}
