@@ -110,6 +110,7 @@ let package = Package(
                 .embedInCode("0001_create_schema.sql"),
                 .embedInCode("0002_add_dead_letter_retries.sql"),
                 .embedInCode("0003_add_rotation_and_backups.sql"),
+                .embedInCode("0004_add_feed_and_trails.sql"),
             ],
             swiftSettings: strict),
         .target(

@@ -14,5 +14,6 @@ package enum Migrations {
             "0003_add_rotation_and_backups",
             PackageResources._003_add_rotation_and_backups_sql
         ),
+        ("0004_add_feed_and_trails", PackageResources._004_add_feed_and_trails_sql),
     ]
 }

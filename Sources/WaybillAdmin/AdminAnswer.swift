@@ -12,12 +12,16 @@ enum AdminAnswer {
     static func json(
         _ value: some Encodable, status: HTTPResponse.Status = .ok, headers: HTTPFields = [:]
     ) throws -> Response {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
         var headers = headers
         headers[.contentType] = "application/json"
-        let body = ByteBuffer(bytes: try encoder.encode(value))
+        let body = try Self.body(value)
         return Response(status: status, headers: headers, body: ResponseBody(byteBuffer: body))
+    }
+
+    static func body(_ value: some Encodable) throws -> ByteBuffer {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
+        return ByteBuffer(bytes: try encoder.encode(value))
     }
 
     static func text(

@@ -30,25 +30,6 @@ struct AdminCalls: Sendable {
         try AdminAnswer.json(queueStatus(deadLetters: await deadLetters(context)))
     }
 
-    func listeners(_ request: Request, _ context: Context) async throws -> Response {
-        try listenerAnswer()
-    }
-
-    /// Sets how many listeners there are; with `If-Match` only if nobody did meanwhile.
-    func setListeners(_ request: Request, _ context: Context) async throws -> Response {
-        let body = try await decode(ListenerRequest.self, request)
-        let before = parts.listeners.status
-        if let wanted = request.headers[.ifMatch], wanted != "*", wanted != Self.tag(before) {
-            throw Problem(.preconditionFailed, "The target is \(before.target) now.")
-        }
-        try parts.listeners.setTarget(body.target)
-        await record(
-            AuditEvent(
-                kind: "listeners.set", actor: Self.actor,
-                details: ["from": "\(before.target)", "to": "\(body.target)"]), context)
-        return try listenerAnswer()
-    }
-
     func tenants(_ request: Request, _ context: Context) async throws -> Response {
         try AdminAnswer.json(try await parts.tenants.tenants())
     }
@@ -79,6 +60,14 @@ struct AdminCalls: Sendable {
         return try AdminAnswer.json(try await parts.tenants.devices(tenant: tenant))
     }
 
+    /// What became of invitations; their codes are told once, when they are made.
+    func invitations(_ request: Request, _ context: Context) async throws -> Response {
+        guard let name = request.uri.queryParameters["tenant"], let tenant = TenantSlug(name) else {
+            throw Problem(.invalidRequest, "`tenant` names a tenant.")
+        }
+        return try AdminAnswer.json(try await parts.tenants.invitations(tenant: tenant))
+    }
+
     func invite(_ request: Request, _ context: Context) async throws -> Response {
         let body = try await decode(InvitationRequest.self, request)
         guard (1...1000).contains(body.count) else {
@@ -93,27 +82,18 @@ struct AdminCalls: Sendable {
             invitations, status: .created, headers: [.cacheControl: "no-store"])
     }
 
-    private func listenerAnswer() throws -> Response {
-        let status = parts.listeners.status
-        return try AdminAnswer.json(status, headers: [.eTag: Self.tag(status)])
-    }
-
-    /// Changes when an operator changes something, not when listeners come and go.
-    private static func tag(_ status: ListenerStatus) -> String {
-        "\"\(status.target)-\(status.min)-\(status.max)-\(status.autoscale)\""
-    }
-
-    private func queueStatus(deadLetters: Int) -> QueueStatus {
+    func queueStatus(deadLetters: Int) -> QueueStatus {
         let status = parts.queue.status
         let age = status.oldestReceivedAt.map { max(0, Timestamp.now.seconds(since: $0)) }
         return QueueStatus(
             depth: status.depth, leased: status.leased, oldestAgeSeconds: age ?? 0,
             bytes: status.bytes, deadLetters: deadLetters, segments: status.segments,
-            isHealthy: status.isHealthy)
+            isHealthy: status.isHealthy, isPaused: status.isPaused,
+            isDraining: parts.queueDesk.intake.isDraining)
     }
 
     /// 0 while the database does not say; the rest of a status is worth telling without it.
-    private func deadLetters(_ context: Context) async -> Int {
+    func deadLetters(_ context: Context) async -> Int {
         do {
             return try await parts.operations.deadLetterCount()
         } catch {
@@ -143,7 +123,7 @@ struct AdminCalls: Sendable {
         }
     }
 
-    private func decode<Value: Decodable>(
+    func decode<Value: Decodable>(
         _ type: Value.Type, _ request: Request
     ) async throws -> Value {
         let body = try await request.body.collect(upTo: 64 << 10)

@@ -17,7 +17,10 @@ struct ProblemAnswers: RouterMiddleware {
             return try await next(request, context)
         } catch {
             let problem = Problem(operatorError: error)
-            if problem.status == 404, let allowed = paths.allowed(request.uri.path) {
+            // A problem comes from a handler, which has the method; other errors from the router.
+            if !(error is Problem), problem.status == 404,
+                let allowed = paths.allowed(request.uri.path)
+            {
                 var response = try AdminAnswer.problem(
                     Problem(.methodNotAllowed, "Here is to be used: \(allowed)."))
                 response.headers[.allow] = allowed
@@ -28,6 +31,37 @@ struct ProblemAnswers: RouterMiddleware {
             }
             return try AdminAnswer.problem(problem)
         }
+    }
+}
+
+/// Names each request's trace in all of its log lines, and tells what was answered.
+struct RequestTraces: RouterMiddleware {
+    typealias Context = BasicRequestContext
+
+    /// W3C Trace Context. The name is a valid field name.
+    private static let header = HTTPField.Name("traceparent") ?? .referer
+
+    func handle(
+        _ request: Request, context: BasicRequestContext,
+        next: @concurrent (Request, BasicRequestContext) async throws -> Response
+    ) async throws -> Response {
+        var context = context
+        let trace = TraceContext(headers: request.headers[values: Self.header])
+        context.logger[metadataKey: "trace.id"] = "\(trace.traceID)"
+        context.logger[metadataKey: "span.id"] = "\(trace.spanID)"
+        if let parent = trace.parentID {
+            context.logger[metadataKey: "span.parent_id"] = "\(parent)"
+        }
+        let started = ContinuousClock.now
+        let response = try await next(request, context)
+        context.logger.debug(
+            "request answered",
+            metadata: [
+                "http.route": "\(context.endpointPath ?? "unknown")",
+                "http.status": "\(response.status.code)",
+                "duration.seconds": "\((ContinuousClock.now - started) / .seconds(1))",
+            ])
+        return response
     }
 }
 
@@ -47,15 +81,4 @@ struct OperatorGate: RouterMiddleware {
         }
         return try await next(request, context)
     }
-}
-
-/// The paths without parameters and the methods they have, for answers with `Allow`.
-struct AdminPaths: Sendable {
-    private var methods: [String: String] = [:]
-
-    mutating func add(_ path: String, _ allowed: String) {
-        methods[path] = allowed
-    }
-
-    func allowed(_ path: String) -> String? { methods[path] }
 }

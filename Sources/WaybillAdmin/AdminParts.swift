@@ -4,6 +4,8 @@ package import WaybillModel
 package struct AdminParts: Sendable {
     package var listeners: any ListenerControl
     package var queue: any QueueOverview
+    package var queueDesk: QueueDesk
+    package var trails: TrailDesk
     package var tenants: any TenantStore
     package var backups: any BackupStore
     package var operations: any OperationStore
@@ -23,16 +25,18 @@ package struct AdminParts: Sendable {
     package var onRevoke: @Sendable (DeviceID) async -> Void
 
     package init(
-        listeners: any ListenerControl, queue: any QueueOverview, tenants: any TenantStore,
-        backups: any BackupStore, operations: any OperationStore,
-        deadLetters: DeadLetterParts? = nil, node: String, version: String,
-        startedAt: Timestamp, document: ServedDocument,
+        listeners: any ListenerControl, queue: any QueueOverview, queueDesk: QueueDesk,
+        trails: TrailDesk, tenants: any TenantStore, backups: any BackupStore,
+        operations: any OperationStore, deadLetters: DeadLetterParts? = nil, node: String,
+        version: String, startedAt: Timestamp, document: ServedDocument,
         renderMetrics: @escaping @Sendable () -> String,
         isMigrated: @escaping @Sendable () -> Bool,
         onRevoke: @escaping @Sendable (DeviceID) async -> Void
     ) {
         self.listeners = listeners
         self.queue = queue
+        self.queueDesk = queueDesk
+        self.trails = trails
         self.tenants = tenants
         self.backups = backups
         self.operations = operations

@@ -2,12 +2,18 @@ package import WaybillListener
 package import WaybillModel
 package import WaybillQueue
 package import WaybillStore
+package import WaybillUpload
 
 /// The listeners, as an operator sees them.
 package protocol ListenerControl: Sendable {
     var status: ListenerStatus { get }
-    /// - Throws: ``ListenerError/outOfRange(target:min:max:)``; nothing has changed then.
-    func setTarget(_ target: Int) throws(ListenerError)
+    /// Nil for a number that no listener can have.
+    func listener(_ number: Int) -> ListenerSummary?
+    /// - Throws: ``ListenerError`` for a bad number or bounds, or when `isExpected` says no; nothing
+    ///   has changed then.
+    func change(
+        _ change: ListenerChange, where isExpected: (ListenerStatus) -> Bool
+    ) throws(ListenerError) -> (before: ListenerStatus, after: ListenerStatus)
 }
 
 extension ListenerPool: ListenerControl {}
@@ -19,12 +25,43 @@ package protocol QueueOverview: Sendable {
 
 extension DiskQueue: QueueOverview {}
 
+/// The queue's way out and the way in, as an operator stops and opens them.
+package protocol QueueControl: Sendable {
+    var isPaused: Bool { get }
+    /// Hands out nothing any more, also after a restart; durable on return.
+    func pause() async throws(QueueError)
+    /// Durable on return.
+    func resume() async throws(QueueError)
+}
+
+extension DiskQueue: QueueControl {}
+
+/// Whether bundles are taken, as an operator says.
+package protocol IntakeControl: Sendable {
+    var isDraining: Bool { get }
+    func setDraining(_ isDraining: Bool)
+}
+
+extension IntakeGate: IntakeControl {}
+
+/// Both ends of the queue.
+package struct QueueDesk: Sendable {
+    package var queue: any QueueControl
+    package var intake: any IntakeControl
+
+    package init(queue: any QueueControl, intake: any IntakeControl) {
+        self.queue = queue
+        self.intake = intake
+    }
+}
+
 /// Tenants and devices, as an operator changes them.
 package protocol TenantStore: Sendable {
     func createTenant(_ slug: TenantSlug) async throws(StoreError) -> TenantSummary
     func tenants() async throws(StoreError) -> [TenantSummary]
     func transactionCount(tenant: TenantSlug) async throws(StoreError) -> Int
     func invite(tenant: TenantSlug, count: Int) async throws(StoreError) -> [Invitation]
+    func invitations(tenant: TenantSlug) async throws(StoreError) -> [InvitationSummary]
     func devices(tenant: TenantSlug) async throws(StoreError) -> [DeviceSummary]
     /// False if there is no such device.
     func revoke(_ device: DeviceID) async throws(StoreError) -> Bool

@@ -28,18 +28,9 @@ package struct AdminService: Service {
     package static func router(
         token: OperatorToken, parts: AdminParts
     ) -> Router<BasicRequestContext> {
-        var paths = AdminPaths()
-        for path in ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.yaml"] {
-            paths.add(path, "GET, HEAD")
-        }
-        for path in ["status", "queue", "devices"] { paths.add("/admin/v1/\(path)", "GET, HEAD") }
-        paths.add("/admin/v1/listeners", "GET, HEAD, PUT")
-        paths.add("/admin/v1/tenants", "GET, HEAD, POST")
-        paths.add("/admin/v1/invitations", "POST")
-        DeadLetterCalls.add(to: &paths)
-        paths.add("/admin/v1/backups", "GET, HEAD, POST")
-
+        let paths = AdminPaths()
         let router = Router(options: [.autoGenerateHeadEndpoints])
+        router.add(middleware: RequestTraces())
         router.add(middleware: ProblemAnswers(paths: paths))
         let health = HealthCalls(parts: parts)
         router.get("livez", use: health.live)
@@ -52,8 +43,12 @@ package struct AdminService: Service {
         let admin = router.group("admin/v1").add(middleware: OperatorGate(token: token))
         admin.get("status", use: calls.status)
         admin.get("queue", use: calls.queue)
+        admin.post("queue/pause", use: calls.pause)
+        admin.post("queue/resume", use: calls.resume)
+        admin.post("queue/drain", use: calls.drain)
         admin.get("listeners", use: calls.listeners)
         admin.put("listeners", use: calls.setListeners)
+        admin.get("listeners/:number", use: calls.listener)
         admin.get("tenants", use: calls.tenants)
         admin.post("tenants", use: calls.createTenant)
         admin.get("tenants/:name/transactions/count", use: calls.transactionCount)
@@ -63,10 +58,16 @@ package struct AdminService: Service {
         admin.get("backups", use: calls.backups)
         admin.post("backups", use: calls.beginBackup)
         admin.post("backups/:id/complete", use: calls.completeBackup)
+        admin.get("invitations", use: calls.invitations)
         admin.post("invitations", use: calls.invite)
         if let deadLetters = parts.deadLetters {
             DeadLetterCalls(parts: parts, deadLetters: deadLetters).add(to: admin)
         }
+        let trails = TrailCalls(parts.trails)
+        admin.get("trace/:id", use: trails.trace)
+        admin.get("audit", use: trails.audit)
+        admin.get("audit/verify", use: trails.verify)
+        paths.learn(router)
         return router
     }
 }

@@ -27,13 +27,6 @@ struct DeadLetterCalls: Sendable {
         group.delete("jobs/:id", use: cancel)
     }
 
-    static func add(to paths: inout AdminPaths) {
-        paths.add("/admin/v1/dead-letters", "GET, HEAD")
-        paths.add("/admin/v1/dead-letters/retry", "POST")
-        paths.add("/admin/v1/dead-letters/discard", "POST")
-        paths.add("/admin/v1/jobs", "GET, HEAD")
-    }
-
     /// One page of what fits the filter, oldest first; the first page tells the filter's totals.
     func list(_ request: Request, _ context: Context) async throws -> Response {
         let wanted = try DeadLetterListing(request.uri.queryParameters.map { ($0.key, $0.value) })

@@ -71,13 +71,38 @@ package struct AdminClient: Sendable {
 
     /// - Parameter target: 0 pauses processing.
     package func setListeners(target: Int) async throws(ClientError) -> ListenerStatus {
+        try await putListeners(ListenerRequest(target: target))
+    }
+
+    /// Lets the server choose how many listeners there are.
+    package func setListeners(min: Int, max: Int) async throws(ClientError) -> ListenerStatus {
+        try await putListeners(ListenerRequest(min: min, max: max))
+    }
+
+    private func putListeners(
+        _ request: ListenerRequest
+    ) async throws(ClientError) -> ListenerStatus {
         try await transport.value(
-            Call(method: .PUT, target: "/admin/v1/listeners"),
-            json: ListenerRequest(target: target))
+            Call(method: .PUT, target: "/admin/v1/listeners"), json: request)
     }
 
     package func queue() async throws(ClientError) -> QueueStatus {
         try await transport.value(.get("/admin/v1/queue"))
+    }
+
+    /// Hands out no more bundles; new ones are taken.
+    package func pauseQueue() async throws(ClientError) -> QueueStatus {
+        try await transport.value(.post("/admin/v1/queue/pause"))
+    }
+
+    /// Ends a pause and a drain.
+    package func resumeQueue() async throws(ClientError) -> QueueStatus {
+        try await transport.value(.post("/admin/v1/queue/resume"))
+    }
+
+    /// Takes nothing new; what is in the queue goes on its way.
+    package func drainQueue() async throws(ClientError) -> QueueStatus {
+        try await transport.value(.post("/admin/v1/queue/drain"))
     }
 }
 

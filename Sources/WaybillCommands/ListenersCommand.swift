@@ -4,7 +4,9 @@ internal import WaybillModel
 struct ListenersCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "listeners", abstract: "The workers that settle bundles.",
-        subcommands: [ListenersGetCommand.self, ListenersSetCommand.self])
+        subcommands: [
+            ListenersGetCommand.self, ListenersSetCommand.self, ListenersAutoCommand.self,
+        ])
 }
 
 extension ListenerStatus {

@@ -3,5 +3,8 @@ internal import ArgumentParser
 struct QueueCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "queue", abstract: "Bundles between upload and settling.",
-        subcommands: [QueueStatusCommand.self])
+        subcommands: [
+            QueueStatusCommand.self, QueuePauseCommand.self, QueueResumeCommand.self,
+            QueueDrainCommand.self,
+        ])
 }

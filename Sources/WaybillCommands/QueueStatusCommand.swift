@@ -12,16 +12,23 @@ struct QueueStatusCommand: AsyncParsableCommand {
     func run() async throws {
         try await server.withClient { client in
             let status = try await client.queue()
-            try output.show(status) {
-                var table = TextTable([])
-                table.add(["bundles waiting or in work", String(status.depth)])
-                table.add(["of these in work", String(status.leased)])
-                table.add(["oldest", "\(status.oldestAgeSeconds) s"])
-                table.add(["bytes on disk", "\(status.bytes) in \(status.segments) segments"])
-                table.add(["dead letters", String(status.deadLetters)])
-                table.add(["healthy", status.isHealthy ? "yes" : "no"])
-                return table.text
-            }
+            try output.show(status) { status.table }
         }
+    }
+}
+
+extension QueueStatus {
+    /// For a person.
+    var table: String {
+        var table = TextTable([])
+        table.add(["bundles waiting or in work", String(depth)])
+        table.add(["of these in work", String(leased)])
+        table.add(["oldest", "\(oldestAgeSeconds) s"])
+        table.add(["bytes on disk", "\(bytes) in \(segments) segments"])
+        table.add(["dead letters", String(deadLetters)])
+        table.add(["healthy", isHealthy ? "yes" : "no"])
+        table.add(["paused", isPaused ? "yes: nothing is handed out" : "no"])
+        table.add(["draining", isDraining ? "yes: nothing new is taken" : "no"])
+        return table.text
     }
 }

@@ -4,7 +4,7 @@ package import ArgumentParser
 package enum WaybillOperatorCommands {
     package static let all: [any ParsableCommand.Type] = [
         DemoCommand.self, TenantCommand.self, DeviceCommand.self, BackupCommand.self,
-        ListenersCommand.self, QueueCommand.self, DeadLettersCommand.self, ReceiptCommand.self,
-        SealCommand.self, OpenCommand.self,
+        ListenersCommand.self, QueueCommand.self, DeadLettersCommand.self, TraceCommand.self,
+        AuditCommand.self, ReceiptCommand.self, SealCommand.self, OpenCommand.self,
     ]
 }

@@ -34,6 +34,8 @@ package struct DeviceResponder: HTTPResponder {
         to request: Request, context: IngressContext
     ) async throws -> Response {
         let started = ContinuousClock.now
+        var context = context
+        context.joinTrace(of: request)
         var template = "unknown"
         var response: Response
         do {
@@ -61,8 +63,14 @@ package struct DeviceResponder: HTTPResponder {
             response = JSONAnswer.response(problem(for: error, context))
         }
         if response.status.code >= 400 { context.closeIfUnread(request, &response) }
-        metrics.count(
-            template, status: response.status.code, duration: ContinuousClock.now - started)
+        let duration = ContinuousClock.now - started
+        metrics.count(template, status: response.status.code, duration: duration)
+        context.logger.debug(
+            "request answered",
+            metadata: [
+                "http.route": "\(template)", "http.status": "\(response.status.code)",
+                "duration.seconds": "\(duration / .seconds(1))",
+            ])
         return response
     }
 

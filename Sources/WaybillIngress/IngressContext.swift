@@ -1,5 +1,6 @@
 internal import HTTPTypes
 package import Hummingbird
+internal import Logging
 internal import NIOCore
 internal import NIOHTTPTypes
 internal import Synchronization
@@ -21,6 +22,16 @@ package struct IngressContext: RequestContext {
 
     /// Bytes of the body that were read so far.
     var bytesRead: Int { progress.byteCount }
+
+    /// Names the request's trace in all of its log lines.
+    mutating func joinTrace(of request: Request) {
+        let trace = TraceContext(headers: request.headers[values: .traceparent])
+        logger[metadataKey: "trace.id"] = "\(trace.traceID)"
+        logger[metadataKey: "span.id"] = "\(trace.spanID)"
+        if let parent = trace.parentID {
+            logger[metadataKey: "span.parent_id"] = "\(parent)"
+        }
+    }
 
     /// Hands on the body piece by piece, as `take` has time for it; asks for it where the client
     /// waits to be asked.
@@ -109,4 +120,9 @@ private final class BodyProgress: Sendable {
         get { value.load(ordering: .relaxed) }
         set { value.store(newValue, ordering: .relaxed) }
     }
+}
+
+extension HTTPField.Name {
+    /// W3C Trace Context. The name is a valid field name.
+    fileprivate static let traceparent = HTTPField.Name("traceparent") ?? .referer
 }

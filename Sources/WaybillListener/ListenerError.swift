@@ -8,6 +8,12 @@
 package enum ListenerError: Error, CustomStringConvertible {
     /// The number of listeners lies outside what is configured.
     case outOfRange(target: Int, min: Int, max: Int)
+    /// No bounds for automatic scaling.
+    case boundsInvalid(min: Int, max: Int, limit: Int)
+    /// Somebody else changed the pool meanwhile.
+    case notAsExpected(target: Int)
+    /// What an operator wants could not be made to outlive a restart.
+    case settingUnwritable(String)
     /// A dead letter's bytes could not be written.
     case deadLetterUnwritable(errno: Int32)
     /// A dead letter's file is not what was written.
@@ -23,6 +29,10 @@ package enum ListenerError: Error, CustomStringConvertible {
         switch self {
         case .outOfRange(let target, let min, let max):
             "\(target) listeners: the number must lie between \(min) and \(max)"
+        case .boundsInvalid(let min, let max, let limit):
+            "min \(min) and max \(max): 0 ≤ min ≤ max ≤ \(limit) is to hold, and max is at least 1"
+        case .notAsExpected(let target): "the target is \(target) now"
+        case .settingUnwritable(let reason): "the number of listeners cannot be kept: \(reason)"
         case .deadLetterUnwritable(let number):
             "a dead letter could not be written (errno \(number))"
         case .deadLetterDamaged: "a dead letter's file is damaged"
@@ -36,8 +46,10 @@ package enum ListenerError: Error, CustomStringConvertible {
 
     package var isRetryable: Bool {
         switch self {
-        case .outOfRange, .deadLetterDamaged, .deadLetterMissing: false
-        case .deadLetterUnwritable, .deadLettersUnlistable, .partUnreadable: true
+        case .outOfRange, .boundsInvalid, .notAsExpected, .deadLetterDamaged, .deadLetterMissing:
+            false
+        case .settingUnwritable, .deadLetterUnwritable, .deadLettersUnlistable, .partUnreadable:
+            true
         }
     }
 
@@ -55,6 +67,9 @@ package enum ListenerError: Error, CustomStringConvertible {
     package var shortDescription: String {
         switch self {
         case .outOfRange: "out_of_range"
+        case .boundsInvalid: "bounds_invalid"
+        case .notAsExpected: "not_as_expected"
+        case .settingUnwritable: "setting_unwritable"
         case .deadLetterUnwritable: "dead_letter_unwritable"
         case .deadLetterDamaged: "dead_letter_damaged"
         case .deadLetterMissing: "dead_letter_missing"

@@ -8,6 +8,8 @@ package struct ListenerOptions: Sendable {
     package var min = 0
     /// No target above this is taken.
     package var max = 256
+    /// Automatic scaling within these bounds; nil for a fixed number.
+    package var automatic: ClosedRange<Int>?
     /// Bundles a batch holds at most.
     package var batchBundlesMax = 256
     /// Zipped bytes a batch holds at most; a larger bundle is a batch of its own.

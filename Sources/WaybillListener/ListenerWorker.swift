@@ -13,18 +13,18 @@ final class ListenerWorker {
     private let shouldEnd: @Sendable () -> Bool
     /// Waits for that long; true when the listener should end instead of going on.
     private let pause: (Duration) -> Bool
-    private let setBusy: (Bool) -> Void
+    private let note: (ListenerWork) -> Void
     private let logger = Logger(label: "waybill.listener")
     private var backoff = Backoff(base: .milliseconds(200), ceiling: .seconds(15))
 
     init(
         context: ListenerContext, shouldEnd: @escaping @Sendable () -> Bool,
-        pause: @escaping (Duration) -> Bool, setBusy: @escaping (Bool) -> Void
+        pause: @escaping (Duration) -> Bool, note: @escaping (ListenerWork) -> Void
     ) {
         self.context = context
         self.shouldEnd = shouldEnd
         self.pause = pause
-        self.setBusy = setBusy
+        self.note = note
     }
 
     /// Works until the pool says that it is enough.
@@ -58,12 +58,16 @@ final class ListenerWorker {
             bundlesMax: options.batchBundlesMax, bytesMax: options.batchBytesMax,
             duration: options.leaseDuration, wait: .seconds(60), isCancelled: shouldEnd)
         guard let lease = try context.queue.lease(request) else { return }
-        setBusy(true)
-        defer { setBusy(false) }
+        note(.took(bundles: lease.deliveries.count))
+        var settled = 0
+        defer { note(.ended(settled: settled)) }
         let start = Deadline.now
         var batch = SettlingBatch(lease: lease, context: context, settler: settler)
         let failure = batch.work()
         finish(lease, batch.settlements)
+        settled = batch.settlements.count {
+            if case .retry = $0 { false } else { true }
+        }
         context.metrics.settleTimer.recordNanoseconds(
             Int64(clamping: Deadline.now.nanoseconds - start.nanoseconds))
         if let failure {
@@ -97,4 +101,12 @@ final class ListenerWorker {
             logger.warning("a batch was settled too late", metadata: ["error": "\(error)"])
         }
     }
+}
+
+/// What a listener tells its pool.
+enum ListenerWork {
+    /// It took a batch of so many bundles.
+    case took(bundles: Int)
+    /// It let go of its batch; so many bundles have their receipt now.
+    case ended(settled: Int)
 }

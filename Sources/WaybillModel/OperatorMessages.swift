@@ -52,6 +52,42 @@ package struct Invitation: Codable, Sendable {
     }
 }
 
+/// `GET /admin/v1/invitations?tenant=`: never with its code, of which only a hash is kept.
+package struct InvitationSummary: Codable, Sendable, Equatable {
+    package enum State: String, Codable, Sendable {
+        case open, used, expired
+    }
+
+    package var createdAt: Timestamp
+    package var expiresAt: Timestamp
+    package var state: State
+    package var usedAt: Timestamp?
+    /// The device that was enrolled with it.
+    package var deviceID: DeviceID?
+    /// It is for the next epoch of a device that there is.
+    package var rotates: Bool
+
+    package init(
+        createdAt: Timestamp, expiresAt: Timestamp, state: State, usedAt: Timestamp?,
+        deviceID: DeviceID?, rotates: Bool
+    ) {
+        self.createdAt = createdAt
+        self.expiresAt = expiresAt
+        self.state = state
+        self.usedAt = usedAt
+        self.deviceID = deviceID
+        self.rotates = rotates
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case state, rotates
+        case createdAt = "created_at"
+        case expiresAt = "expires_at"
+        case usedAt = "used_at"
+        case deviceID = "device_id"
+    }
+}
+
 /// `GET /admin/v1/devices?tenant=`.
 package struct DeviceSummary: Codable, Sendable {
     package var deviceID: DeviceID
@@ -133,12 +169,57 @@ package struct ListenerStatus: Codable, Sendable, Equatable {
     }
 }
 
-/// Body of `PUT /admin/v1/listeners`.
+/// Body of `PUT /admin/v1/listeners`: a target, or bounds to choose one within.
 package struct ListenerRequest: Codable, Sendable {
-    package var target: Int
+    /// Ends automatic scaling, unless `autoscale` asks for it.
+    package var target: Int?
+    package var autoscale: Bool?
+    /// With `autoscale` only.
+    package var min: Int?
+    package var max: Int?
 
     package init(target: Int) {
         self.target = target
+    }
+
+    /// Asks for automatic scaling.
+    package init(min: Int, max: Int) {
+        autoscale = true
+        self.min = min
+        self.max = max
+    }
+}
+
+/// `GET /admin/v1/listeners/{n}`.
+package struct ListenerSummary: Codable, Sendable, Equatable {
+    package enum State: String, Codable, Sendable {
+        case busy, idle
+        /// It finishes its batch and is then gone.
+        case ending
+        case stopped
+    }
+
+    /// From 0.
+    package var number: Int
+    package var state: State
+    /// When it took the batch it holds.
+    package var busySince: Timestamp?
+    /// Bundles in that batch; 0 without one.
+    package var batch: Int
+    /// Bundles settled under this number since the server began.
+    package var settled: Int
+
+    package init(number: Int, state: State, busySince: Timestamp?, batch: Int, settled: Int) {
+        self.number = number
+        self.state = state
+        self.busySince = busySince
+        self.batch = batch
+        self.settled = settled
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case number, state, batch, settled
+        case busySince = "busy_since"
     }
 }
 
@@ -157,10 +238,14 @@ package struct QueueStatus: Codable, Sendable, Equatable {
     package var segments: Int
     /// False after a failed sync: the server no longer acknowledges.
     package var isHealthy: Bool
+    /// Nothing is handed out to listeners.
+    package var isPaused: Bool
+    /// Nothing new is taken.
+    package var isDraining: Bool
 
     package init(
         depth: Int, leased: Int, oldestAgeSeconds: Double, bytes: Int, deadLetters: Int,
-        segments: Int, isHealthy: Bool
+        segments: Int, isHealthy: Bool, isPaused: Bool, isDraining: Bool
     ) {
         self.depth = depth
         self.leased = leased
@@ -169,6 +254,8 @@ package struct QueueStatus: Codable, Sendable, Equatable {
         self.deadLetters = deadLetters
         self.segments = segments
         self.isHealthy = isHealthy
+        self.isPaused = isPaused
+        self.isDraining = isDraining
     }
 
     enum CodingKeys: String, CodingKey {
@@ -176,6 +263,8 @@ package struct QueueStatus: Codable, Sendable, Equatable {
         case oldestAgeSeconds = "oldest_age_seconds"
         case deadLetters = "dead_letters"
         case isHealthy = "healthy"
+        case isPaused = "paused"
+        case isDraining = "draining"
     }
 }
 

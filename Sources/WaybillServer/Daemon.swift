@@ -131,7 +131,9 @@ struct Daemon {
             host: configuration.adminAddress.host, port: configuration.adminAddress.port,
             token: OperatorToken(announcement.token),
             parts: AdminParts(
-                listeners: listeners, queue: queue, tenants: store, backups: store,
+                listeners: listeners, queue: queue,
+                queueDesk: QueueDesk(queue: queue, intake: intakeGate),
+                trails: TrailDesk(store: store, queue: queue), tenants: store, backups: store,
                 operations: store, deadLetters: letters.parts, node: Self.node,
                 version: Self.version, startedAt: startedAt, document: .openAPI,
                 renderMetrics: { metrics.render() },
@@ -146,7 +148,7 @@ struct Daemon {
         try await run([
             gate, UntilShutdown { await previous.run() }, UntilShutdown { try await notices.run() },
             recheck(store, notices), letters.retention, letters.jobs, keeper, admin, listeners,
-            ingress,
+            AutoscaleService(pool: listeners, queue: { queue.status }), ingress,
         ])
     }
 
@@ -218,10 +220,12 @@ struct Daemon {
         gate: DatabaseGate
     ) throws -> ListenerPool {
         var options = ListenerOptions()
-        options.target = configuration.listeners
         options.max = configuration.listenersMax
         options.attemptsMax = configuration.attemptsMax
         options.failingMax = configuration.failingMax
+        let settingFile = ListenerSettingFile(
+            path: directory.listeners, configured: configuration.listeners)
+        apply(keptSetting(settingFile), to: &options)
         options.limits = configuration.limits
         let node = Self.node
         return ListenerPool(
@@ -235,7 +239,33 @@ struct Daemon {
                             connectionString: databaseURL, rootKey: rootKey, signer: $0,
                             bell: bell, node: node)
                     }
-                }))
+                }),
+            keep: { try settingFile.keep($0) })
+    }
+
+    /// A file that cannot be read costs what an operator set, not the start.
+    private func keptSetting(_ file: ListenerSettingFile) -> ListenerSetting? {
+        do {
+            return try file.load()
+        } catch {
+            logger.error(
+                "what was set for listeners cannot be read", metadata: ["error": "\(error)"])
+            return nil
+        }
+    }
+
+    private func apply(_ setting: ListenerSetting?, to options: inout ListenerOptions) {
+        options.target = min(setting?.target ?? configuration.listeners, options.max)
+        guard let setting else { return }
+        options.automatic = setting.automatic.map {
+            min($0.min, options.max)...min($0.max, options.max)
+        }
+        logger.notice(
+            "listeners as an operator set them last",
+            metadata: [
+                "listeners.target": "\(options.target)",
+                "listeners.autoscale": "\(setting.automatic != nil)",
+            ])
     }
 
     private func deadLetters(

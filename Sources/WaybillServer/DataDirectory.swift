@@ -10,6 +10,7 @@ struct DataDirectory: Sendable {
     var deadLetters: String { path + "/dead-letters" }
     var registry: String { path + "/registry.json" }
     var postgres: String { path + "/postgres" }
+    var listeners: String { path + "/listeners.json" }
     var adminFile: String { path + "/admin.json" }
 
     /// Makes what is missing, for the owner only.

@@ -43,5 +43,7 @@ struct OperatorEvent {
                 .optionalTexts(rows.map(\.row.subject)), .texts(rows.map(\.row.details)),
                 .byteArrays(rows.map(\.row.previous.bytes)), .byteArrays(rows.map(\.hash.bytes)),
             ])
+        try connection.query(
+            AuditStatements.keepOperatorsEnd, [.int8(sequence), .bytes(previous.bytes)])
     }
 }

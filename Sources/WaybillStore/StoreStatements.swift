@@ -34,6 +34,13 @@ enum StoreStatements {
         SELECT w.code_hash, $2::integer, $3::timestamptz FROM unnest($1::bytea[]) AS w (code_hash)
         """
 
+    static let listInvitations: PostgresStatement =
+        """
+        SELECT created_at, expires_at, used_at, coalesce(device_id, rotates_device_id),
+            rotates_device_id IS NOT NULL, expires_at <= now()
+        FROM invitations WHERE tenant_id = $1::integer ORDER BY created_at DESC LIMIT 1000
+        """
+
     static let listDevices: PostgresStatement =
         """
         SELECT d.device_id, d.name, d.epoch, d.enrolled_at, d.revoked_at, p.receipt_seq,

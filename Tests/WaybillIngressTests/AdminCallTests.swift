@@ -14,12 +14,20 @@ import WaybillQueue
 import WaybillStore
 
 /// Everything behind the operator's side, in memory.
-final class MemoryOperations: ListenerControl, TenantStore, OperationStore, BackupStore {
+final class MemoryOperations: ListenerControl, TenantStore, OperationStore, BackupStore,
+    QueueControl, IntakeControl, TrailStore, QueueTraces
+{
     private struct State {
         var target = 4
+        var bounds: ClosedRange<Int>?
         var isAway = false
         var isHealthy = true
         var events: [String] = []
+        var isPaused = false
+        var isDraining = false
+        var queued: [QueueTrace] = []
+        var findings: [TraceFinding] = []
+        var query: AuditQuery?
     }
 
     private let state = Mutex(State())
@@ -34,22 +42,43 @@ final class MemoryOperations: ListenerControl, TenantStore, OperationStore, Back
     }
 
     var status: ListenerStatus {
-        ListenerStatus(
-            target: state.withLock { $0.target }, running: 0, busy: 0, min: 0, max: 256,
-            autoscale: false)
+        state.withLock { state in
+            ListenerStatus(
+                target: state.target, running: 0, busy: 0, min: state.bounds?.lowerBound ?? 0,
+                max: state.bounds?.upperBound ?? 256, autoscale: state.bounds != nil)
+        }
     }
 
-    func setTarget(_ target: Int) throws(ListenerError) {
-        guard (0...256).contains(target) else {
-            throw .outOfRange(target: target, min: 0, max: 256)
+    func listener(_ number: Int) -> ListenerSummary? {
+        guard number == 0 else { return nil }
+        return ListenerSummary(number: 0, state: .busy, busySince: .now, batch: 7, settled: 9)
+    }
+
+    func change(
+        _ change: ListenerChange, where isExpected: (ListenerStatus) -> Bool
+    ) throws(ListenerError) -> (before: ListenerStatus, after: ListenerStatus) {
+        let before = status
+        guard isExpected(before) else { throw .notAsExpected(target: before.target) }
+        switch change {
+        case .keep: break
+        case .fixed(let target):
+            guard (0...256).contains(target) else {
+                throw .outOfRange(target: target, min: 0, max: 256)
+            }
+            state.withLock { $0.target = target }
+        case .automatic(let min, let max):
+            guard 0 <= min, min <= max, max <= 256 else {
+                throw .boundsInvalid(min: min, max: max, limit: 256)
+            }
+            state.withLock { $0.bounds = min...max }
         }
-        state.withLock { $0.target = target }
+        return (before, status)
     }
 
     var queueStatus: DiskQueueStatus {
         DiskQueueStatus(
             depth: 2, leased: 1, oldestReceivedAt: .now, bytes: 3, segments: 1,
-            isHealthy: state.withLock { $0.isHealthy })
+            isHealthy: state.withLock { $0.isHealthy }, isPaused: isPaused)
     }
 
     private func reach() throws(StoreError) {
@@ -70,6 +99,8 @@ final class MemoryOperations: ListenerControl, TenantStore, OperationStore, Back
     func invite(tenant: TenantSlug, count: Int) async throws(StoreError) -> [Invitation] {
         (0..<count).map { Invitation(code: "code-\($0)", expiresAt: .now) }
     }
+
+    func invitations(tenant: TenantSlug) async throws(StoreError) -> [InvitationSummary] { [] }
 
     func devices(tenant: TenantSlug) async throws(StoreError) -> [DeviceSummary] { [] }
 
@@ -95,6 +126,54 @@ final class MemoryOperations: ListenerControl, TenantStore, OperationStore, Back
         state.withLock { $0.events.append(event.kind) }
     }
 
+    var isPaused: Bool { state.withLock { $0.isPaused } }
+
+    func pause() async throws(QueueError) { state.withLock { $0.isPaused = true } }
+
+    func resume() async throws(QueueError) { state.withLock { $0.isPaused = false } }
+
+    var isDraining: Bool { state.withLock { $0.isDraining } }
+
+    func setDraining(_ isDraining: Bool) { state.withLock { $0.isDraining = isDraining } }
+
+    func know(findings: [TraceFinding], queued: [QueueTrace]) {
+        state.withLock { state in
+            state.findings = findings
+            state.queued = queued
+        }
+    }
+
+    func traces(of id: TracedID, limit: Int) -> (count: Int, first: [QueueTrace]) {
+        let queued = state.withLock { $0.queued }
+        return (queued.count, Array(queued.prefix(limit)))
+    }
+
+    func trace(_ id: TracedID) async throws(StoreError) -> [TraceFinding] {
+        try reach()
+        return state.withLock { $0.findings }
+    }
+
+    func deviceFindings(
+        _ devices: [DeviceID]
+    ) async throws(StoreError) -> [DeviceID: TraceFinding] {
+        try reach()
+        return [:]
+    }
+
+    var lastQuery: AuditQuery? { state.withLock { $0.query } }
+
+    func audit(_ query: AuditQuery) async throws(StoreError) -> AuditPage {
+        try reach()
+        state.withLock { $0.query = query }
+        return AuditPage(events: [], older: nil, newer: "x")
+    }
+
+    func makeWalk() -> any TrailWalk {
+        WalkOfOperations(operations: self, result: AuditVerification())
+    }
+
+    fileprivate func checkReachable() throws(StoreError) { try reach() }
+
     func deadLetterCount() async throws(StoreError) -> Int { 5 }
 
     func ping() async throws(StoreError) { try reach() }
@@ -105,16 +184,33 @@ struct QueueOfOperations: QueueOverview {
     var status: DiskQueueStatus { operations.queueStatus }
 }
 
+/// Three pages, of which the last has a fault.
+private struct WalkOfOperations: TrailWalk {
+    let operations: MemoryOperations
+    var result: AuditVerification
+
+    mutating func step() async throws(StoreError) -> Bool {
+        try operations.checkReachable()
+        result.auditRows += 1
+        guard result.auditRows == 3 else { return true }
+        result.note(
+            AuditFault(.edited, in: .audit, chain: DeviceID(high: 0, low: 0), sequence: 3, "x"))
+        return false
+    }
+}
+
 extension MemoryOperations {
     /// The operator side over these operations, with the token `0perator`.
     func router(deadLetters: DeadLetterParts? = nil) -> Router<BasicRequestContext> {
         AdminService.router(
             token: OperatorToken("0perator"),
             parts: AdminParts(
-                listeners: self, queue: QueueOfOperations(operations: self), tenants: self,
-                backups: self, operations: self, deadLetters: deadLetters, node: "node-1",
-                version: "0", startedAt: .now, document: .openAPI,
-                renderMetrics: { "metric 1\n" }, isMigrated: { true }, onRevoke: { _ in }))
+                listeners: self, queue: QueueOfOperations(operations: self),
+                queueDesk: QueueDesk(queue: self, intake: self),
+                trails: TrailDesk(store: self, queue: self), tenants: self, backups: self,
+                operations: self, deadLetters: deadLetters, node: "node-1", version: "0",
+                startedAt: .now, document: .openAPI, renderMetrics: { "metric 1\n" },
+                isMigrated: { true }, onRevoke: { _ in }))
     }
 }
 
@@ -191,13 +287,168 @@ extension MemoryOperations {
                 uri: "/admin/v1/listeners", method: .get, headers: authorization)
             var fields = authorization
             fields[.ifMatch] = seen.headers[.eTag]
-            #expect(fields[.ifMatch] == "\"256-0-256-false\"")
+            #expect(fields[.ifMatch] == "\"256-0-256\"")
             for (target, status) in [(7, 200), (8, 412)] {
                 let answer = try await client.execute(
                     uri: "/admin/v1/listeners", method: .put, headers: fields,
                     body: ByteBuffer(string: #"{"target":\#(target)}"#))
                 #expect(answer.status.code == status)
             }
+        }
+    }
+
+    @Test func leavesListenersToTheServerWithinBounds() async throws {
+        let operations = MemoryOperations()
+        try await run(operations) { client in
+            let bodies = [
+                (#"{"autoscale":true,"min":1,"max":8}"#, 200),
+                (#"{"autoscale":true,"min":9,"max":8}"#, 400),
+                (#"{"autoscale":true,"min":-1,"max":8}"#, 400),
+                (#"{"autoscale":true,"min":0,"max":257}"#, 400),
+                (#"{"autoscale":true}"#, 400), ("{}", 400), (#"{"target":1.5}"#, 400),
+                (#"{"target":null}"#, 400), ("[]", 400),
+            ]
+            for (body, status) in bodies {
+                let answer = try await client.execute(
+                    uri: "/admin/v1/listeners", method: .put, headers: authorization,
+                    body: ByteBuffer(string: body))
+                #expect(answer.status.code == status, "\(body)")
+            }
+            #expect(operations.status.autoscale)
+            #expect(operations.events == ["listeners.auto"])
+        }
+    }
+
+    @Test func tellsOfOneListener() async throws {
+        try await run(MemoryOperations()) { client in
+            let one = try await client.execute(
+                uri: "/admin/v1/listeners/0", method: .get, headers: authorization)
+            #expect(try one.json()["settled"]?.integer == 9)
+            for number in ["1", "-1", "x", "99999999999999999999"] {
+                let none = try await client.execute(
+                    uri: "/admin/v1/listeners/\(number)", method: .get, headers: authorization)
+                #expect(try none.code() == "not_found")
+            }
+        }
+    }
+
+    @Test func pausesResumesAndDrainsTheQueue() async throws {
+        let operations = MemoryOperations()
+        try await run(operations) { client in
+            let cases = [
+                ("pause", true, false), ("drain", true, true), ("resume", false, false),
+                ("drain", false, true), ("resume", false, false),
+            ]
+            for (verb, paused, draining) in cases {
+                let answer = try await client.execute(
+                    uri: "/admin/v1/queue/\(verb)", method: .post, headers: authorization)
+                #expect(try answer.json()["paused"] == .bool(paused))
+                #expect(try answer.json()["draining"] == .bool(draining))
+                #expect(operations.isPaused == paused)
+                #expect(operations.isDraining == draining)
+            }
+            #expect(
+                operations.events == cases.map { "queue.\($0.0)" })
+        }
+    }
+
+    @Test func tracesTheQueueWhileTheDatabaseIsAwayAndSaysSo() async throws {
+        let operations = MemoryOperations()
+        let key = BundleKey(deviceID: .random(), bundleID: .random())
+        let path = "/admin/v1/trace/\(key.bundleID)"
+        try await run(operations) { client in
+            let nothing = try await client.execute(
+                uri: path, method: .get, headers: authorization)
+            #expect(try nothing.code() == "not_found")
+            for id in ["x", "..", "\(key.bundleID)0"] {
+                let bad = try await client.execute(
+                    uri: "/admin/v1/trace/\(id)", method: .get, headers: authorization)
+                #expect(try bad.code() == "invalid_request")
+            }
+            operations.know(
+                findings: [],
+                queued: [
+                    QueueTrace(
+                        key: key, tenant: TenantID(1), state: .processing, attempts: 2,
+                        receivedAt: .now, partCount: 1, byteCount: 99)
+                ])
+            operations.set(isAway: true)
+            let answer = try await client.execute(
+                uri: path, method: .get, headers: authorization)
+            let report = try JSONDecoder().decode(
+                TraceReport.self, from: Data(answer.text.utf8))
+            #expect(report.notAsked.count == 1)
+            let finding = try #require(report.findings.first)
+            #expect(finding.state == "processing")
+            #expect(finding.facts["attempts"] == "2")
+            #expect(finding.events.map(\.what) == ["bundle.queued"])
+            operations.know(findings: [], queued: [])
+            let empty = try await client.execute(
+                uri: path, method: .get, headers: authorization)
+            #expect(empty.status == .ok, "nobody can say that it is not there")
+        }
+    }
+
+    @Test func pagesTheAuditWithinLimits() async throws {
+        let operations = MemoryOperations()
+        try await run(operations) { client in
+            func ask(_ query: String) async throws -> TestResponse {
+                try await client.execute(
+                    uri: "/admin/v1/audit?\(query)", method: .get, headers: authorization)
+            }
+            let zeros = DeviceID(high: 0, low: 0)
+            for (query, limit) in [("", 100), ("limit=1", 1), ("limit=1000", 1000)] {
+                #expect(try await ask(query).status == .ok)
+                #expect(operations.lastQuery?.limit == limit)
+            }
+            #expect(try await ask("limit=1001").status == .ok)
+            #expect(operations.lastQuery?.limit == 1000)
+            #expect(try await ask("tenant=acme&kind=bundle&subject=x").status == .ok)
+            #expect(operations.lastQuery?.kind == "bundle")
+            #expect(try await ask("after=5.\(zeros).6").status == .ok)
+            for query in [
+                "limit=0", "limit=-1", "limit=x", "tenant=-", "after=x", "before=x", "kind=",
+                "kind=a%00b",
+                "subject=%0a",
+                "after=1.\(zeros).1&before=1.\(zeros).1",
+            ] {
+                #expect(try await ask(query).code() == "invalid_request", "\(query)")
+            }
+        }
+    }
+
+    @Test func walksAlongTheAuditAndNamesFaults() async throws {
+        let operations = MemoryOperations()
+        try await run(operations) { client in
+            let answer = try await client.execute(
+                uri: "/admin/v1/audit/verify", method: .get, headers: authorization)
+            #expect(try answer.json()["intact"] == .bool(false))
+            #expect(try answer.json()["fault_count"]?.integer == 1)
+            #expect(try answer.json()["audit_rows"]?.integer == 3)
+            operations.set(isAway: true)
+            let away = try await client.execute(
+                uri: "/admin/v1/audit/verify", method: .get, headers: authorization)
+            #expect(try away.code() == "database_unavailable")
+        }
+    }
+
+    @Test func answersOtherMethodsWithThoseThereAre() async throws {
+        try await run(MemoryOperations()) { client in
+            let cases: [(HTTPRequest.Method, String, String)] = [
+                (.delete, "/admin/v1/listeners", "GET, HEAD, PUT"),
+                (.post, "/admin/v1/listeners/0", "GET, HEAD"),
+                (.get, "/admin/v1/devices/x/revoke", "POST"), (.post, "/metrics", "GET, HEAD"),
+            ]
+            for (method, path, allowed) in cases {
+                let answer = try await client.execute(
+                    uri: path, method: method, headers: authorization)
+                #expect(answer.status == .methodNotAllowed)
+                #expect(answer.headers[.allow] == allowed)
+            }
+            let head = try await client.execute(
+                uri: "/admin/v1/listeners", method: .head, headers: authorization)
+            #expect(head.status == .ok)
+            #expect(head.body.readableBytes == 0)
         }
     }
 
