@@ -103,6 +103,13 @@ let package = Package(
             dependencies: ["WaybillThreads", crypto, logging, metrics],
             swiftSettings: memorySafe),
 
+        .target(
+            name: "WaybillHTTP",
+            dependencies: [
+                "WaybillModel", hummingbirdCore, httpTypes, nioCore, nioHTTPTypes, logging,
+            ],
+            swiftSettings: strict),
+
         // Level 3
         .target(
             name: "Migrations", path: "Migrations", exclude: [], sources: ["Migrations.swift"],
@@ -140,8 +147,8 @@ let package = Package(
         .target(
             name: "WaybillIngress",
             dependencies: [
-                "OpenAPIDocument",
-                "WaybillModel", "WaybillThreads", "WaybillUpload", "WaybillQueue", "WaybillStore",
+                "OpenAPIDocument", "WaybillModel", "WaybillThreads", "WaybillHTTP", "WaybillUpload",
+                "WaybillQueue", "WaybillStore",
                 hummingbird, hummingbirdCore, hummingbirdTLS, httpTypes, nioHTTPTypes, nioSSL,
                 nioCore, logging, metrics, crypto, lifecycle,
             ],
@@ -158,8 +165,8 @@ let package = Package(
         .target(
             name: "WaybillAdmin",
             dependencies: [
-                "WaybillModel", "WaybillQueue", "WaybillStore", "WaybillUpload", "WaybillListener",
-                hummingbird, httpTypes, nioCore, logging, crypto, lifecycle,
+                "WaybillModel", "WaybillHTTP", "WaybillQueue", "WaybillStore", "WaybillUpload",
+                "WaybillListener", hummingbird, httpTypes, nioCore, logging, crypto, lifecycle,
             ],
             swiftSettings: strict),
 
@@ -167,7 +174,7 @@ let package = Package(
         .target(
             name: "WaybillServer",
             dependencies: [
-                "WaybillModel", "WaybillThreads", "WaybillObservability", "WaybillPostgres",
+                "WaybillModel", "WaybillHTTP", "WaybillThreads", "WaybillObservability", "WaybillPostgres",
                 "SegmentedLog", "WaybillQueue", "WaybillStore", "WaybillUpload", "WaybillIngress",
                 "WaybillListener", "WaybillAdmin", argumentParser, lifecycle,
                 unixSignals, logging,
@@ -239,9 +246,13 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
+            name: "WaybillHTTPTests",
+            dependencies: ["WaybillHTTP", "WaybillModel", httpTypes, nioCore],
+            swiftSettings: strict),
+        .testTarget(
             name: "WaybillIngressTests",
             dependencies: [
-                "WaybillIngress", "WaybillAdmin", "WaybillListener", "WaybillUpload",
+                "WaybillIngress", "WaybillHTTP", "WaybillAdmin", "WaybillListener", "WaybillUpload",
                 "WaybillModel", "WaybillQueue", "WaybillThreads",
                 "WaybillStore", "WaybillPostgres", "WaybillSealing", hummingbird,
                 hummingbirdTesting, httpTypes, nioCore, lifecycle,

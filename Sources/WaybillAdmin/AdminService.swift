@@ -2,6 +2,7 @@ package import Hummingbird
 package import Logging
 internal import NIOCore
 internal import ServiceLifecycle
+internal import WaybillHTTP
 
 /// The operator's side as one service: plain HTTP, for loopback.
 package struct AdminService: Service {
@@ -14,7 +15,7 @@ package struct AdminService: Service {
     ) {
         application = Application(
             router: Self.router(token: token, parts: parts),
-            server: .http1(configuration: .init(idleTimeout: .seconds(90))),
+            server: .guarded(limits: ConnectionLimits()),
             configuration: ApplicationConfiguration(address: .hostname(host, port: port)),
             onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? 0) },
             logger: logger)

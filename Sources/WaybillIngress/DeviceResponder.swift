@@ -1,6 +1,7 @@
 internal import HTTPTypes
 package import Hummingbird
 internal import Logging
+internal import WaybillHTTP
 internal import WaybillModel
 internal import WaybillStore
 internal import WaybillUpload
@@ -13,16 +14,18 @@ package struct DeviceResponder: HTTPResponder {
     private let gate: IntakeGate
     private let quotas: Quotas
     private let metrics: IngressMetrics
+    private let refusals: RefusalLog
     private let options: IngressOptions
 
     init(
         routes: RouteTable, authenticator: DeviceAuthenticator, gate: IntakeGate,
-        metrics: IngressMetrics, options: IngressOptions
+        metrics: IngressMetrics, refusals: RefusalLog, options: IngressOptions
     ) {
         self.routes = routes
         self.authenticator = authenticator
         self.gate = gate
         self.metrics = metrics
+        self.refusals = refusals
         self.options = options
         quotas = Quotas(options)
     }
@@ -52,17 +55,26 @@ package struct DeviceResponder: HTTPResponder {
                 response = JSONAnswer.response(
                     Problem(.methodNotAllowed, "Here is to be used: \(allowed)."))
                 response.headers[.allow] = allowed
+            case .none where request.method == .trace || request.method == .connect:
+                response = JSONAnswer.response(
+                    Problem(.methodNotAllowed, "\(request.method.rawValue) is not done here."))
+                response.headers[.allow] = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
             case .none:
                 response = JSONAnswer.response(
                     Problem(.notFound, "There is nothing at this path."))
             }
         } catch let broken as BrokenRequest {
             metrics.countBroken(template)
-            throw broken.cause
+            guard let fault = broken.cause as? RequestFault else { throw broken.cause }
+            response = JSONAnswer.response(fault.problem)
+            response.headers[.connection] = "close"
         } catch {
             response = JSONAnswer.response(problem(for: error, context))
         }
-        if response.status.code >= 400 { context.closeIfUnread(request, &response) }
+        if response.status.code >= 400 {
+            context.closeIfUnread(request, &response)
+            note(response.status.code, request, context)
+        }
         let duration = ContinuousClock.now - started
         metrics.count(template, status: response.status.code, duration: duration)
         context.logger.debug(
@@ -124,6 +136,21 @@ package struct DeviceResponder: HTTPResponder {
             if error.status == 401 { quotas.countFailure(of: address) }
             throw error
         }
+    }
+
+    /// Strangers and those who ask too much: one line of the security log now and then.
+    private func note(_ status: Int, _ request: Request, _ context: IngressContext) {
+        let kind: String
+        switch status {
+        case 401: kind = "unauthorized"
+        case 403: kind = "forbidden"
+        case 429: kind = "rate_limited"
+        default: return
+        }
+        refusals.note(
+            kind,
+            from: options.clientAddress(
+                peer: context.peerAddress ?? "", forwarded: request.headers[.forwardedFor]))
     }
 
     private func address(of call: DeviceCall) -> String {

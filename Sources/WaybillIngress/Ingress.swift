@@ -1,10 +1,11 @@
 internal import Hummingbird
-internal import HummingbirdCore
+package import HummingbirdCore
 internal import HummingbirdTLS
 package import Logging
 internal import NIOCore
 internal import NIOSSL
 internal import ServiceLifecycle
+package import WaybillHTTP
 internal import WaybillModel
 package import WaybillStore
 package import WaybillUpload
@@ -48,11 +49,14 @@ package struct IngressService: Service {
         options: IngressOptions, parts: IngressParts, logger: Logger,
         onRunning: @escaping @Sendable (Int) async -> Void = { _ in }
     ) throws {
+        let refusals = RefusalLog()
+        var configuration = ApplicationConfiguration(
+            address: .hostname(options.host, port: options.port), serverName: nil, backlog: 1024)
+        configuration.availableConnectionsDelegate = MaximumAvailableConnections(
+            options.connectionsMax)
         application = Application(
-            responder: Self.responder(options: options, parts: parts),
-            server: try Self.server(options),
-            configuration: ApplicationConfiguration(
-                address: .hostname(options.host, port: options.port), serverName: nil),
+            responder: Self.responder(options: options, parts: parts, refusals: refusals),
+            server: try Self.server(options, watch: refusals), configuration: configuration,
             onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? 0) },
             logger: logger)
     }
@@ -63,7 +67,7 @@ package struct IngressService: Service {
 
     /// The routes of the contract's device side.
     package static func responder(
-        options: IngressOptions, parts: IngressParts
+        options: IngressOptions, parts: IngressParts, refusals: RefusalLog = RefusalLog()
     ) -> DeviceResponder {
         let metrics = IngressMetrics()
         let authenticator = DeviceAuthenticator(
@@ -94,16 +98,15 @@ package struct IngressService: Service {
         }
         return DeviceResponder(
             routes: routes, authenticator: authenticator, gate: parts.gate, metrics: metrics,
-            options: options)
+            refusals: refusals, options: options)
     }
 
-    private static func server(_ options: IngressOptions) throws -> HTTPServerBuilder {
-        let limit = options.limits.headerBytesMax
-        let base = HTTPServerBuilder.http1(
-            configuration: .init(
-                idleTimeout: .seconds(90),
-                httpDecoderConfiguration: .init(
-                    maxHeaderFieldSize: limit, maxHeaderListSize: limit, maxHeaderFieldCount: 256)))
+    /// Strict HTTP/1.1, inside TLS where there is a certificate.
+    package static func server(
+        _ options: IngressOptions, watch: any ConnectionWatch = NoWatch()
+    ) throws -> HTTPServerBuilder {
+        let base = HTTPServerBuilder.guarded(
+            limits: options.connection, isSecure: options.tls != nil, watch: watch)
         guard let files = options.tls else { return base }
         let chain = try NIOSSLCertificate.fromPEMFile(files.certificate)
         var configuration = TLSConfiguration.makeServerConfiguration(

@@ -72,8 +72,8 @@ package struct IngressContext: RequestContext {
         return whole
     }
 
-    /// Sees to a refused request whose body is still on its way: the connection is not kept, and
-    /// swallows the rest for a moment only, so that the client gets to read the answer.
+    /// Sees to a refused request whose body is still on its way: the connection is not kept; it
+    /// swallows the rest for a moment, so that the client gets to read the answer.
     func closeIfUnread(_ request: Request, _ response: inout Response) {
         let byteCount = request.headers[.contentLength].flatMap { Int($0) }
         let hasBody = byteCount.map { $0 > 0 } ?? (request.headers[.transferEncoding] != nil)
@@ -82,8 +82,6 @@ package struct IngressContext: RequestContext {
         let isWaiting = request.headers[.expect] != nil
         if !isWaiting, let byteCount, byteCount <= Self.restBytesMax { return }
         response.headers[.connection] = "close"
-        let channel = channel
-        channel.eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
     }
 
     /// Closes the connection after a time, unless the returned task is cancelled before.

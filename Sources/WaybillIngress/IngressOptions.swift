@@ -1,3 +1,4 @@
+package import WaybillHTTP
 package import WaybillModel
 
 /// Where the device side listens and what it tells devices.
@@ -24,6 +25,11 @@ package struct IngressOptions: Sendable {
 
     /// Whether a peer is a proxy whose `X-Forwarded-For` is believed.
     package var isProxy: @Sendable (String) -> Bool = { _ in false }
+
+    /// What a connection may send, and how long it may take.
+    package var connection = ConnectionLimits()
+    /// Connections at once; more wait until one ends.
+    package var connectionsMax = 10_000
 
     /// How often requests from one address may fail for want of a valid token or code.
     package var failureRate = Rate(perSecond: 20, burst: 200)

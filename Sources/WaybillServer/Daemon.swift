@@ -306,6 +306,9 @@ extension ServerConfiguration {
             host: deviceAddress.host, port: deviceAddress.port, tls: files, publicURL: publicURL,
             limits: limits)
         options.failureRate = failureRate
+        options.connection = connection
+        options.connectionsMax = DescriptorBudget.connections(
+            wanted: connectionsMax, planned: databaseConnections + listeners + 8)
         let proxies = trustedProxies
         options.isProxy = { peer in proxies.contains { $0.contains(peer) } }
         if files == nil {

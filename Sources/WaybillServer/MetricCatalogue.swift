@@ -2,6 +2,8 @@
 enum MetricCatalogue {
     static let help: [String: String] = [
         "waybill_requests_total": "Requests of devices, by route and status.",
+        "waybill_connections": "Connections of devices that are open.",
+        "waybill_refusals_total": "Requests and connections that were refused, by reason.",
         "waybill_request_seconds": "Time to answer a device's request.",
         "waybill_bundles_received_total": "Bundles that were answered as received: synced to disk.",
         "waybill_received_bytes_total": "Bytes of received bundles.",

@@ -1,5 +1,6 @@
 internal import Foundation
 internal import Logging
+internal import WaybillHTTP
 internal import WaybillIngress
 internal import WaybillModel
 internal import WaybillStore
@@ -35,6 +36,8 @@ struct ServerConfiguration: Sendable {
     var deadLetterRetention: Duration = .seconds(90 * 86_400)
     var deadLetterBytesMax = 10 << 30
     var store = StoreOptions()
+    var connection = ConnectionLimits()
+    var connectionsMax = 10_000
 
     /// Reads every setting; throws all problems at once.
     init(_ layers: SettingLayers) throws(ConfigurationFault) {
@@ -91,6 +94,16 @@ struct ServerConfiguration: Sendable {
         limits.requestsBurst = reader.integer("rate-requests-burst", in: 1...1_000_000)
         limits.bytesPerSecond = reader.byteCount("rate-bytes", in: 0...1 << 40)
         limits.bytesBurst = reader.byteCount("rate-bytes-burst", in: 1 << 10...1 << 40)
+        connectionsMax = reader.integer("connections-max", in: 1...1_000_000)
+        limits.headerBytesMax = reader.byteCount("header-bytes-max", in: 1 << 10...1 << 20)
+        connection.headBytesMax = limits.headerBytesMax
+        connection.headDeadline = reader.duration(
+            "header-deadline", in: .seconds(1) ... .seconds(600))
+        connection.idleTimeout = reader.duration(
+            "idle-timeout", in: .seconds(1) ... .seconds(3600))
+        connection.bytesPerSecondMin = reader.byteCount("body-rate-min", in: 0...1 << 30)
+        connection.rateWindow = reader.duration(
+            "body-rate-window", in: .seconds(1) ... .seconds(600))
         failureRate = Rate(
             perSecond: reader.integer("rate-failures", in: 0...1_000_000),
             burst: reader.integer("rate-failures-burst", in: 1...1_000_000))

@@ -107,6 +107,24 @@ extension Setting {
             key: "rate-bytes-burst", summary: "bytes of PUT and PATCH a device may send at once",
             defaultText: "256MiB"),
         Setting(
+            key: "connections-max",
+            summary: "connections of devices at once, as far as there are file descriptors",
+            defaultText: "10000"),
+        Setting(
+            key: "header-deadline", summary: "time for a request's head to be complete",
+            defaultText: "10s"),
+        Setting(
+            key: "idle-timeout", summary: "time between two requests of a connection",
+            defaultText: "90s"),
+        Setting(
+            key: "body-rate-min", summary: "bytes a second that a body must bring",
+            defaultText: "1KiB"),
+        Setting(
+            key: "body-rate-window", summary: "time over which those are counted",
+            defaultText: "30s"),
+        Setting(
+            key: "header-bytes-max", summary: "a request's head", defaultText: "16KiB"),
+        Setting(
             key: "rate-failures",
             summary: "refused tokens and codes a second and address, 0 for no limit",
             defaultText: "20"),

@@ -12,6 +12,7 @@ private let moduleMap: [String: (level: Int, thirdParty: Set<String>)] = [
     "WaybillOpening": (2, []),
     "WaybillPostgres": (2, ["Logging", "Metrics", "Subprocess", "SystemPackage"]),
     "SegmentedLog": (2, ["SystemPackage", "Crypto", "Logging", "Metrics"]),
+    "WaybillHTTP": (2, ["HummingbirdCore", "HTTPTypes", "NIOCore", "NIOHTTPTypes", "Logging"]),
     "Migrations": (2, []),
     "PostgresTesting": (3, []),
     "ArchiveTesting": (2, []),

@@ -23,6 +23,7 @@ struct DeviceSide: Sendable {
     let previous: PreviousBundles
     let gate = IntakeGate.alwaysOpen
     private let responder: DeviceResponder
+    private let options: IngressOptions
 
     init(
         partBytesMax: Int = 100_000, inlineBytesMax: Int = 4096,
@@ -42,6 +43,7 @@ struct DeviceSide: Sendable {
         var options = IngressOptions(host: "127.0.0.1", port: 0, limits: limits)
         options.eventCommentInterval = .milliseconds(20)
         adjust(&options)
+        self.options = options
         responder = IngressService.responder(
             options: options,
             parts: IngressParts(
@@ -71,7 +73,7 @@ struct DeviceSide: Sendable {
             try? FileManager.default.removeItem(atPath: scratch)
         }
         try await Application(
-            responder: responder,
+            responder: responder, server: try IngressService.server(options),
             configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: 0))
         ).test(.live, test)
     }

@@ -49,6 +49,8 @@ class Server:
         self.device_address = f"127.0.0.1:{free_port()}"
         self.admin_address = f"127.0.0.1:{free_port()}"
         self.process = None
+        # Words before the command, such as `prlimit …`.
+        self.prefix = []
         self.starts = 0
         atexit.register(self.remove_database)
 
@@ -56,7 +58,7 @@ class Server:
         self.starts += 1
         log = open(self.data + ".log", "ab")
         self.process = subprocess.Popen(
-            [BINARY, "serve", "--data-dir", self.data, "--device-address", self.device_address,
+            [*self.prefix, BINARY, "serve", "--data-dir", self.data, "--device-address", self.device_address,
              "--admin-address", self.admin_address, *self.options],
             stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
         log.close()

@@ -16,9 +16,8 @@ from server import Server
 from stranger import new_id, transaction
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
+def make_certificate(folder):
+    """Certificate and key for 127.0.0.1; the paths of their files."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -35,10 +34,16 @@ def world(tmp_path_factory):
     (folder / "key.pem").write_bytes(key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption()))
+    return str(folder / "certificate.pem"), str(folder / "key.pem")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = make_certificate(folder)
     server = Server(
-        folder / "data", "--tls-certificate", folder / "certificate.pem", "--tls-key",
-        folder / "key.pem").start()
-    yield server, str(folder / "certificate.pem")
+        folder / "data", "--tls-certificate", certificate, "--tls-key", key).start()
+    yield server, certificate
     assert server.stop() == 0
 
 
