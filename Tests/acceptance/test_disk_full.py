@@ -24,10 +24,13 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_refuses_and_goes_on_settling(small_disk):
+@pytest.mark.parametrize("floor", ["auto", "0"])
+def test_a_full_disk_refuses_and_goes_on_settling(small_disk, floor):
+    """Under the floor, and without one: when there really is no room left."""
     postgres = Postgres()
     server = Server(
-        small_disk / "data", "--database-url", postgres.url, "--set", "listeners=0").start()
+        small_disk / "data", "--database-url", postgres.url, "--set", "listeners=0",
+        "--set", f"disk-free-floor={floor}", "--set", "rate-requests=0").start()
     try:
         tenant = server.create_tenant("acme")
         device = server.new_device(tenant)
