@@ -138,8 +138,8 @@ let package = Package(
         .target(
             name: "WaybillUpload",
             dependencies: [
-                "WaybillModel", "WaybillThreads", "WaybillSealing", "WaybillQueue", system, crypto,
-                logging, metrics,
+                "WaybillModel", "WaybillThreads", "WaybillSealing", "SegmentedLog", "WaybillQueue",
+                system, crypto, logging, metrics,
             ],
             swiftSettings: strict),
 

@@ -6,7 +6,7 @@ internal import WaybillQueue
 internal import WaybillStore
 internal import WaybillUpload
 
-/// `POST /v1/bundles`, `GET` and `DELETE /v1/bundles/{id}`.
+/// `POST /v1/bundles` of one part, `GET` and `DELETE /v1/bundles/{id}`.
 struct BundleCalls: Sendable {
     let intake: BundleIntake
     let store: any ReceiptStore
@@ -21,62 +21,62 @@ struct BundleCalls: Sendable {
         let fields = try UploadFields(call.request.headers)
         let receiver = try intake.begin(
             declaredByteCount: fields.byteCount, expecting: fields.digests)
-        do {
-            try await call.context.forEachPiece(of: call.request) { piece in
-                try await receiver.append(Array(piece.readableBytesView))
-            }
-            if let announced = fields.byteCount, announced != receiver.byteCount {
-                throw Problem(
-                    .invalidRequest,
-                    "The body has \(receiver.byteCount) bytes, not \(announced) as announced.")
-            }
-        } catch {
-            await receiver.discard()
-            throw error
-        }
+        try await call.receive(into: receiver, announced: fields.byteCount)
         let outcome = try await intake.complete(
             receiver,
             of: IncomingBundle(
                 tenant: device.tenantID, tenantSlug: device.tenantSlug, deviceID: device.deviceID,
                 bundleID: fields.bundleID, epoch: fields.epoch, startedAt: started,
                 source: call.context.peerAddress))
-        let standing: BundleStanding
-        switch outcome {
-        case .received(let received):
-            standing = received
+        if case .received = outcome {
             metrics.countReceived(
                 byteCount: receiver.byteCount, duration: ContinuousClock.now - clock)
-        case .known(let known):
-            standing = known
         }
         let base = options.baseURL(authority: call.request.head.authority)
         return JSONAnswer.response(
-            text: JSONAnswer.text(standing, of: fields.bundleID), status: .accepted,
+            text: JSONAnswer.text(outcome.standing, of: fields.bundleID, base: base),
+            status: .accepted,
             headers: [.location: "\(base)/v1/bundles/\(fields.bundleID)"])
     }
 
-    /// Where a bundle stands: from the queue while it is there, else from its receipt.
+    /// Where a bundle stands: from this server while it is here, else from its receipt.
     func status(_ call: DeviceCall) async throws -> Response {
-        let device = try call.device
-        guard let bundleID = BundleID(call.parameter) else { throw Self.unknown }
-        let key = BundleKey(deviceID: device.deviceID, bundleID: bundleID)
-        let queued = intake.find(key)
-        if let queued, queued.state != .settled, queued.state != .quarantined {
-            return JSONAnswer.response(text: JSONAnswer.text(queued, of: bundleID))
-        }
-        let receipt = try await store.receipts(of: [key])[key]
-        guard let standing = receipt.map({ BundleStanding($0) }) ?? queued else {
-            throw Self.unknown
-        }
-        return JSONAnswer.response(text: JSONAnswer.text(standing, of: bundleID))
+        let key = try key(call)
+        guard let standing = try await standing(of: key) else { throw Self.unknown }
+        return JSONAnswer.response(
+            text: JSONAnswer.text(
+                standing, of: key.bundleID,
+                base: options.baseURL(authority: call.request.head.authority)))
     }
 
     /// Gives up an unfinished bundle. One that was received cannot be given up any more.
     func giveUp(_ call: DeviceCall) async throws -> Response {
-        _ = try await status(call)
-        throw Problem(
-            .alreadyComplete, "The bundle is complete; its receipt says what became of it.")
+        let key = try key(call)
+        if try await intake.giveUp(key) { return Response(status: .noContent) }
+        switch try await standing(of: key)?.state {
+        case nil, .expired, .lost: throw Self.unknown
+        case .receiving, .queued, .processing, .settled, .quarantined:
+            throw Problem(UploadError.alreadyComplete)
+        }
     }
 
-    private static let unknown = Problem(.notFound, "This device has no such bundle.")
+    static let unknown = Problem(.notFound, "This device has no such bundle.")
+
+    private func key(_ call: DeviceCall) throws -> BundleKey {
+        let device = try call.device
+        guard let bundleID = BundleID(call.parameter) else { throw Self.unknown }
+        return BundleKey(deviceID: device.deviceID, bundleID: bundleID)
+    }
+
+    /// - Throws: `StoreError` when the database has to be asked and does not answer.
+    private func standing(of key: BundleKey) async throws -> BundleStanding? {
+        let here = intake.find(key)
+        switch here?.state {
+        case .receiving, .queued, .processing, .lost: return here
+        case .settled, .quarantined, .expired, nil: break
+        }
+        if let receipt = try await store.receipts(of: [key])[key] { return BundleStanding(receipt) }
+        if let here { return here }
+        return await intake.expired(key)
+    }
 }

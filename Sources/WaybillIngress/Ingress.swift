@@ -74,16 +74,24 @@ package struct IngressService: Service {
             registry: parts.registry, directory: parts.directory)
         let bundles = BundleCalls(
             intake: parts.intake, store: parts.receipts, options: options, metrics: metrics)
+        let partCalls = PartCalls(intake: parts.intake, options: options, metrics: metrics)
         let receipts = ReceiptCalls(
             store: parts.receipts, registry: parts.registry, bell: parts.bell,
             keyRing: parts.keyRing, options: options)
         let devices = DeviceCalls(
             registry: parts.registry, directory: parts.directory, store: parts.receipts,
             options: options, saveRegistry: parts.saveRegistry)
+        let send: RouteTable.Handler = { call in
+            UploadFields.mediaType(call.request.headers) == "application/json"
+                ? try await partCalls.declare(call) : try await bundles.receive(call)
+        }
         var routes = RouteTable()
         // `base_url` ends with /v1; a client that appends /v1 to it once more is understood too.
         for prefix in ["/v1", "/v1/v1"] {
-            routes.add("\(prefix)/bundles", [.post: bundles.receive], receiving: [.post])
+            routes.add(
+                "\(prefix)/bundles", [.post: send, .get: partCalls.list], receiving: [.post])
+            routes.add(
+                "\(prefix)/bundles/{id}/parts/{n}", [.put: partCalls.put], receiving: [.put])
             routes.add(
                 "\(prefix)/bundles/{id}", [.get: bundles.status, .delete: bundles.giveUp])
             routes.add("\(prefix)/receipts", [.get: receipts.page])

@@ -46,13 +46,19 @@ enum JSONAnswer {
     }
 
     /// A bundle's status; a receipt is put in as the text that was signed.
-    static func text(_ standing: BundleStanding, of bundleID: BundleID) -> String {
+    ///
+    /// - Parameter base: the server's URL, for those of the parts that are to be sent.
+    static func text(_ standing: BundleStanding, of bundleID: BundleID, base: String) -> String {
         var text = #"{"bundle_id":"\#(bundleID)","state":"\#(standing.state.rawValue)","parts":["#
-        for (index, byteCount) in standing.partByteCounts.enumerated() {
+        for (index, part) in standing.parts.enumerated() {
+            let size = part.byteCount.map { String($0) } ?? "null"
+            let upload =
+                standing.state == .receiving && !part.isComplete
+                ? #""\#(base)/v1/bundles/\#(bundleID)/parts/\#(index + 1)""# : "null"
             if index > 0 { text += "," }
             text +=
-                #"{"part":\#(index + 1),"size":\#(byteCount),"received":\#(byteCount),"#
-                + #""complete":true,"upload":null}"#
+                #"{"part":\#(index + 1),"size":\#(size),"received":\#(part.receivedByteCount),"#
+                + #""complete":\#(part.isComplete),"upload":\#(upload)}"#
         }
         text += #"],"receipt":"#
         text += standing.receipt ?? "null"

@@ -21,7 +21,29 @@ extension Problem {
         case .conflict:
             self.init(
                 .idempotencyConflict,
-                "Other bytes were received under this bundle id; seal them under a new one.")
+                "Other bytes are known under this bundle id; seal them under a new one.")
+        case .pastDeclared(let byteCount):
+            self.init(.tooLarge, "The part was declared with \(byteCount) bytes, not more.")
+        case .shortOfDeclared(let byteCount):
+            self.init(
+                .digestMismatch,
+                "The part was declared with \(byteCount) bytes: these cannot be the ones.")
+        case .bundleTooLarge(let bytesMax):
+            self.init(.tooLarge, "A bundle has at most \(bytesMax) bytes.")
+        case .tooManyParts(let max):
+            self.init(.tooLarge, "A bundle has at most \(max) parts.")
+        case .tooManyOpen(let limit):
+            self.init(
+                .tooManyOpen, "Finish some or give them up: \(limit.description).", retryAfter: 60)
+        case .notDeclared(let count?):
+            self.init(.notFound, "The bundle was declared with \(count) parts.")
+        case .notDeclared(nil):
+            self.init(.notFound, "This device declared no such bundle.")
+        case .alreadyComplete:
+            self.init(
+                .alreadyComplete, "The bundle is complete; its receipt says what became of it.")
+        case .historyUnavailable:
+            self.init(.databaseUnavailable, "The database does not answer.", retryAfter: 5)
         case .diskFull:
             self.init(.diskFull, "There is no room for the part.", retryAfter: 60)
         case .backlogFull:

@@ -97,11 +97,11 @@ struct ReceiptCalls: Sendable {
 
 /// Bodies of JSON.
 enum JSONBody {
-    private static let bytesMax = 64 << 10
+    static let bytesMax = 64 << 10
 
     /// - Throws: 415 for another media type, 413 for a large body, 400 for what is not such a value.
     static func decode<Value: Decodable>(
-        _ type: Value.Type, of call: DeviceCall
+        _ type: Value.Type, of call: DeviceCall, bytesMax: Int = bytesMax
     ) async throws -> Value {
         guard UploadFields.mediaType(call.request.headers) == "application/json" else {
             throw Problem(.unsupportedMediaType, "The body is sent as application/json.")

@@ -21,24 +21,27 @@ struct UploadFields {
     }
 
     private static func checkMediaType(_ fields: HTTPFields) throws(Problem) {
-        switch mediaType(fields) {
-        case "application/zip": break
-        case "application/json":
+        guard mediaType(fields) == "application/zip" else {
             throw Problem(
                 .unsupportedMediaType,
-                "Bundles of several parts cannot be declared on this server yet; "
-                    + "send a bundle of one part as application/zip.")
-        default:
-            throw Problem(
-                .unsupportedMediaType, "A bundle of one part is sent as application/zip.")
+                "A bundle of one part is sent as application/zip; "
+                    + "one of many is declared as application/json.")
         }
+        try refuseCoding(fields)
+    }
+
+    /// - Throws: 415 for a body that is not sent as it is.
+    static func refuseCoding(_ fields: HTTPFields) throws(Problem) {
         if let coding = fields[.contentEncoding], coding.lowercased() != "identity" {
             throw Problem(
-                .unsupportedMediaType, "A part is sent as it is, without Content-Encoding.")
+                .unsupportedMediaType, "A body is sent as it is, without Content-Encoding.")
         }
     }
 
-    private static func bundleID(_ fields: HTTPFields) throws(Problem) -> BundleID {
+    /// The one value of `Idempotency-Key`.
+    ///
+    /// - Throws: 400 when it is missing or no UUID.
+    static func bundleID(_ fields: HTTPFields) throws(Problem) -> BundleID {
         let values = fields[values: .idempotencyKey]
         guard let value = values.first, !value.isEmpty else {
             throw Problem(

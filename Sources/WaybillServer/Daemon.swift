@@ -109,15 +109,18 @@ struct Daemon {
         let listeners = try listenerPool(
             queue: queue, rootKey: rootKey, databaseURL: databaseURL, bell: bell, gate: gate)
         let previous = PreviousBundles(source: ReceiptHistory(store: store))
-        let parts = try PartDirectory(path: directory.parts, keeping: queue.liveFileNames)
+        let unfinished = try OpenBundles(path: directory.bundles, partsPath: directory.parts) {
+            queue.find($0).map { $0.state != .lost } ?? false
+        }
+        let parts = try PartDirectory(
+            path: directory.parts, keeping: queue.liveFileNames.union(unfinished.fileNames))
         let registry = DeviceRegistry(knownDevices(), bell: bell)
         let keyRing = ReceiptKeyRing(store: store)
         let keeper = try registryKeeper(registry, keyRing, store, notices)
         let announcement = Announcement(directory: directory, configuration: configuration)
         let intake = BundleIntake(
-            queue: queue, directory: parts, previous: previous,
-            options: UploadOptions(
-                inlineBytesMax: configuration.inlineBytesMax, limits: configuration.limits))
+            queue: queue, directory: parts, open: unfinished, previous: previous,
+            options: configuration.uploadOptions)
         let intakeGate = intakeGate(queue)
         let ingress = try IngressService(
             options: configuration.ingressOptions,
@@ -147,7 +150,8 @@ struct Daemon {
         // Shut down in the reverse order: first nothing new comes in, last the database goes.
         try await run([
             gate, UntilShutdown { await previous.run() }, UntilShutdown { try await notices.run() },
-            recheck(store, notices), letters.retention, letters.jobs, keeper, admin, listeners,
+            recheck(store, notices), UntilShutdown { await intake.keepUp() }, letters.retention,
+            letters.jobs, keeper, admin, listeners,
             AutoscaleService(pool: listeners, queue: { queue.status }), ingress,
         ])
     }
@@ -297,6 +301,12 @@ struct Daemon {
 }
 
 extension ServerConfiguration {
+    var uploadOptions: UploadOptions {
+        var options = UploadOptions(inlineBytesMax: inlineBytesMax, limits: limits)
+        options.openBundleAge = .seconds(86400 * openBundleDays)
+        return options
+    }
+
     var ingressOptions: IngressOptions {
         var files: IngressOptions.TLSFiles?
         if let tlsCertificate, let tlsKey {

@@ -38,6 +38,7 @@ struct ServerConfiguration: Sendable {
     var store = StoreOptions()
     var connection = ConnectionLimits()
     var connectionsMax = 10_000
+    var openBundleDays = 30
 
     /// Reads every setting; throws all problems at once.
     init(_ layers: SettingLayers) throws(ConfigurationFault) {
@@ -68,6 +69,13 @@ struct ServerConfiguration: Sendable {
         limits.partUnzippedBytesMax = reader.byteCount(
             "part-unzipped-bytes-max", in: 1 << 10...1 << 34)
         limits.partRatioMax = reader.integer("part-ratio-max", in: 1...1032)
+        limits.bundleBytesMax = reader.byteCount("bundle-bytes-max", in: 1 << 10...1 << 40)
+        limits.bundleUnzippedBytesMax = reader.byteCount(
+            "bundle-unzipped-bytes-max", in: 1 << 10...1 << 42)
+        limits.bundlePartsMax = reader.integer("bundle-parts-max", in: 1...1000)
+        limits.openBundlesMax = reader.integer("open-bundles-max", in: 1...1000)
+        limits.openBytesMax = reader.byteCount("open-bytes-max", in: 1 << 10...1 << 40)
+        openBundleDays = reader.integer("open-bundle-days", in: 1...3650)
         limits.bundleTransactionsMax = reader.integer(
             "bundle-transactions-max", in: 1...10_000_000)
         readPressure(&reader)

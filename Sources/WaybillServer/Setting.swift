@@ -80,6 +80,25 @@ extension Setting {
             key: "part-ratio-max", summary: "inflated bytes per zipped byte, past the first MiB",
             defaultText: "200"),
         Setting(
+            key: "bundle-bytes-max", summary: "all parts of one bundle as uploaded",
+            defaultText: "1GiB"),
+        Setting(
+            key: "bundle-unzipped-bytes-max", summary: "all parts of one bundle, inflated",
+            defaultText: "4GiB"),
+        Setting(
+            key: "bundle-parts-max", summary: "parts in one bundle",
+            defaultText: "1000"),
+        Setting(
+            key: "open-bundles-max", summary: "unfinished bundles of a device",
+            defaultText: "8"),
+        Setting(
+            key: "open-bytes-max", summary: "bytes of a device's unfinished bundles, as declared",
+            defaultText: "1GiB"),
+        Setting(
+            key: "open-bundle-days",
+            summary: "unfinished bundles expire after these days without progress",
+            defaultText: "30"),
+        Setting(
             key: "bundle-transactions-max", summary: "transactions in one bundle",
             defaultText: "100000"),
         Setting(

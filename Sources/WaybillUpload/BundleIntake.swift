@@ -1,32 +1,45 @@
 package import WaybillModel
 package import WaybillQueue
+internal import WaybillSealing
 
 /// Brings complete bundles into the queue, each once.
+///
+/// Whoever decides on a bundle has its turn, so that declarations, parts and bundles of one part
+/// under the same id go one after the other.
 package struct BundleIntake: Sendable {
-    private let queue: any BundleQueue
-    private let directory: PartDirectory
-    private let previous: PreviousBundles
+    let queue: any BundleQueue
+    let directory: PartDirectory
+    let open: OpenBundles
+    let previous: PreviousBundles
+    let turns = KeyedTurns()
     package let options: UploadOptions
 
     package init(
-        queue: any BundleQueue, directory: PartDirectory, previous: PreviousBundles,
-        options: UploadOptions
+        queue: any BundleQueue, directory: PartDirectory, open: OpenBundles,
+        previous: PreviousBundles, options: UploadOptions
     ) {
         self.queue = queue
         self.directory = directory
+        self.open = open
         self.previous = previous
         self.options = options
     }
 
     /// What became of an upload; both are answered as received.
     package enum Outcome: Sendable {
-        /// It is in the queue and durable.
+        /// It is durable.
         case received(BundleStanding)
         /// The same bytes were known; nothing was kept of these.
         case known(BundleStanding)
+
+        package var standing: BundleStanding {
+            switch self {
+            case .received(let standing), .known(let standing): standing
+            }
+        }
     }
 
-    /// Begins to receive a part.
+    /// Begins to receive a bundle of one part.
     ///
     /// - Parameters:
     ///   - declaredByteCount: what the sender announced, nil if it did not.
@@ -35,10 +48,17 @@ package struct BundleIntake: Sendable {
     package func begin(
         declaredByteCount: Int?, expecting expected: [ExpectedDigest]
     ) throws(UploadError) -> PartReceiver {
-        if let declaredByteCount, declaredByteCount > options.limits.partBytesMax {
-            throw .tooLarge(bytesMax: options.limits.partBytesMax)
+        let limits = options.limits
+        let bytesMax = min(limits.partBytesMax, limits.bundleBytesMax)
+        if let declaredByteCount, declaredByteCount > bytesMax {
+            throw .tooLarge(bytesMax: bytesMax)
         }
-        return PartReceiver(directory: directory, options: options, expected: expected)
+        return PartReceiver(
+            directory: directory,
+            demand: PartDemand(
+                storage: .inline(bytesMax: options.inlineBytesMax), bytesMax: bytesMax,
+                excess: .tooLarge(bytesMax: bytesMax), expected: expected,
+                limits: archiveLimits(besides: 0)))
     }
 
     /// Checks the part and puts its bundle into the queue; returns after the sync.
@@ -52,16 +72,47 @@ package struct BundleIntake: Sendable {
         _ receiver: PartReceiver, of bundle: IncomingBundle
     ) async throws(UploadError) -> Outcome {
         let part = try await receiver.finish()
+        return try await turns.take(bundle.key) { () async throws(UploadError) -> Outcome in
+            try await complete(part, of: bundle)
+        }
+    }
+
+    /// The bundle as this server knows it; nil when it is not here.
+    package func find(_ key: BundleKey) -> BundleStanding? {
+        let entry = queue.find(key)
+        if let entry, entry.state != .lost { return BundleStanding(entry) }
+        return open.find(key)?.standing ?? entry.map { BundleStanding($0) }
+    }
+
+    private func complete(
+        _ part: ReceivedPart, of bundle: IncomingBundle
+    ) async throws(UploadError) -> Outcome {
         let digest = Digest256.ofBundle(parts: [part.digest])
-        if let known = try await knownBundle(bundle.key, digest: digest, part: part) {
+        let opened = open.find(bundle.key)
+        if let opened, opened.declaration.bundleDigest != digest {
+            await part.discard()
+            throw .conflict
+        }
+        if let known = await knownBundle(bundle.key) {
+            await part.discard()
+            guard known.bundleDigest == digest else { throw .conflict }
+            if opened != nil { await open.finish(bundle.key) }
             return .known(known)
+        }
+        if let opened, opened.isComplete {
+            await part.discard()
+            return .received(try await handOver(opened))
         }
         let content = try await keep(part)
         let message = BundleMessage(
             tenant: bundle.tenant, tenantSlug: bundle.tenantSlug, deviceID: bundle.deviceID,
-            bundleID: bundle.bundleID, epoch: bundle.epoch, bundleDigest: digest,
-            parts: [content], startedAt: bundle.startedAt, receivedAt: .now, source: bundle.source)
-        switch try await enqueue(message, part) {
+            bundleID: bundle.bundleID, epoch: bundle.epoch ?? opened?.declaration.epoch,
+            bundleDigest: digest, parts: [content],
+            startedAt: opened?.declaration.declaredAt ?? bundle.startedAt, receivedAt: .now,
+            source: bundle.source)
+        let result = try await enqueue(message, part)
+        if opened != nil { await open.finish(bundle.key) }
+        switch result {
         case .enqueued:
             return .received(
                 BundleStanding(
@@ -74,42 +125,40 @@ package struct BundleIntake: Sendable {
         }
     }
 
-    /// The bundle as the queue knows it; nil when it is not on this node.
-    package func find(_ key: BundleKey) -> BundleStanding? {
-        queue.find(key).map { BundleStanding($0) }
-    }
-
-    private func knownBundle(
-        _ key: BundleKey, digest: Digest256, part: ReceivedPart
-    ) async throws(UploadError) -> BundleStanding? {
-        let known: BundleStanding
-        if let entry = queue.find(key) {
-            known = await withReceipt(entry, of: key)
-        } else if case .settled(let standing) = await previous.find(key) {
-            known = standing
-        } else {
-            return nil
+    /// A complete bundle, from the queue or from its receipt; nil while the database is away.
+    func knownBundle(_ key: BundleKey) async -> BundleStanding? {
+        if let entry = queue.find(key), entry.state != .lost {
+            return await withReceipt(entry, of: key)
         }
-        await part.discard()
-        guard known.bundleDigest == digest else { throw .conflict }
-        return known
+        if case .settled(let standing) = await previous.find(key) { return standing }
+        return nil
     }
 
     /// A settled bundle's receipt lies in the database; it is left out when that does not answer.
-    private func withReceipt(_ entry: BundleEntry, of key: BundleKey) async -> BundleStanding {
+    func withReceipt(_ entry: BundleEntry, of key: BundleKey) async -> BundleStanding {
         guard entry.state == .settled || entry.state == .quarantined,
             case .settled(let standing) = await previous.find(key)
         else { return BundleStanding(entry) }
         return standing
     }
 
-    private func keep(_ part: ReceivedPart) async throws(UploadError) -> PartContent {
+    func keep(_ part: ReceivedPart) async throws(UploadError) -> PartContent {
         do {
             return try await part.keep()
         } catch {
             await part.discard()
             throw error
         }
+    }
+
+    /// What one part may declare in a bundle whose other parts declare `unzippedByteCount`.
+    func archiveLimits(besides unzippedByteCount: Int) -> ArchiveLimits {
+        let limits = options.limits
+        return ArchiveLimits(
+            partUnzippedBytesMax: min(
+                limits.partUnzippedBytesMax,
+                max(0, limits.bundleUnzippedBytesMax - unzippedByteCount)),
+            ratioMax: limits.partRatioMax)
     }
 
     private func enqueue(

@@ -1,27 +1,56 @@
 package import WaybillModel
 internal import WaybillQueue
 
-/// A complete bundle as it stands now.
+/// A bundle as it stands now.
 package struct BundleStanding: Sendable, Equatable {
     package var state: BundleState
-    package var bundleDigest: Digest256
-    package var partByteCounts: [Int]
+    /// Nil while a part's digest is not known.
+    package var bundleDigest: Digest256?
+    package var parts: [PartStanding]
     /// The receipt's stored text; nil until there is one, or while the database is away.
     package var receipt: String?
 
     package init(
-        state: BundleState, bundleDigest: Digest256, partByteCounts: [Int], receipt: String?
+        state: BundleState, bundleDigest: Digest256?, parts: [PartStanding], receipt: String?
     ) {
         self.state = state
         self.bundleDigest = bundleDigest
-        self.partByteCounts = partByteCounts
+        self.parts = parts
         self.receipt = receipt
+    }
+
+    /// A bundle all of whose parts were received.
+    package init(
+        state: BundleState, bundleDigest: Digest256, partByteCounts: [Int], receipt: String?
+    ) {
+        self.init(
+            state: state, bundleDigest: bundleDigest,
+            parts: partByteCounts.map { PartStanding(complete: $0) }, receipt: receipt)
     }
 
     init(_ entry: BundleEntry) {
         self.init(
             state: entry.state, bundleDigest: entry.bundleDigest,
             partByteCounts: entry.partByteCounts, receipt: nil)
+    }
+}
+
+/// One part of a bundle as it stands now.
+package struct PartStanding: Sendable, Equatable {
+    /// Nil while it is not known.
+    package var byteCount: Int?
+    /// Synced bytes.
+    package var receivedByteCount: Int
+    package var isComplete: Bool
+
+    package init(byteCount: Int?, receivedByteCount: Int, isComplete: Bool) {
+        self.byteCount = byteCount
+        self.receivedByteCount = receivedByteCount
+        self.isComplete = isComplete
+    }
+
+    package init(complete byteCount: Int) {
+        self.init(byteCount: byteCount, receivedByteCount: byteCount, isComplete: true)
     }
 }
 

@@ -14,6 +14,7 @@ package final class PartDirectory: Sendable {
     package let path: String
     private let descriptor: Int32
     private let threads: [ThreadExecutor]
+    private let remover: PartRemover
     private let filesMade = Atomic(0)
 
     /// Opens the directory (made, mode 0700, if it is missing) and removes what a crash left behind.
@@ -42,6 +43,7 @@ package final class PartDirectory: Sendable {
         self.path = path
         self.descriptor = descriptor
         self.threads = threads
+        remover = PartRemover(thread: threads[0])
         try sweep(keeping: live)
     }
 
@@ -53,6 +55,18 @@ package final class PartDirectory: Sendable {
     /// Removes the files of a refused or known part. One that stays is swept at the next start.
     package func remove(_ name: String) {
         unlink(path + "/" + name)
+    }
+
+    /// As ``remove(_:)``, on one of the directory's threads.
+    func remove(_ names: [String]) async {
+        guard !names.isEmpty else { return }
+        await remover.remove(names, in: path)
+    }
+
+    /// Bytes of a file in a directory of parts; nil when it is not there.
+    static func byteCount(of name: String, in path: String) -> Int? {
+        var status = stat()
+        return stat(path + "/" + name, &status) == 0 ? Int(status.st_size) : nil
     }
 
     /// A new, empty file with a random name.
@@ -88,6 +102,22 @@ package final class PartDirectory: Sendable {
             guard name.hasSuffix(Self.nameSuffix), !live.contains(name) else { continue }
             remove(name)
         }
+    }
+}
+
+/// Unlinks files of parts on a thread of the directory.
+private actor PartRemover {
+    private let thread: ThreadExecutor
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
+
+    init(thread: ThreadExecutor) {
+        self.thread = thread
+    }
+
+    /// A file that stays is swept at the next start.
+    func remove(_ names: [String], in path: String) {
+        for name in names { unlink(path + "/" + name) }
     }
 }
 

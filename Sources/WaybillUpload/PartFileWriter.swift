@@ -64,11 +64,10 @@ actor PartFileWriter {
     /// Checks digests and structure of all that was written.
     func check(
         expecting expected: [ExpectedDigest], limits: ArchiveLimits
-    ) throws(UploadError) -> Digest256 {
+    ) throws(UploadError) -> (Digest256, ArchiveLayout) {
         let digest = try digest.finish(expecting: expected)
         let source = FileSource(descriptor: descriptor, byteCount: byteCount)
-        try ArchiveStructure.checkPart(source, limits: limits)
-        return digest
+        return (digest, try ArchiveStructure.checkPart(source, limits: limits))
     }
 
     /// Makes the bytes and the directory's entry durable; from here on the file stays.
@@ -121,9 +120,9 @@ extension ArchiveStructure {
     /// Checks a part and sorts what goes wrong into this module's errors.
     static func checkPart(
         _ source: some ArchiveSource, limits: ArchiveLimits
-    ) throws(UploadError) {
+    ) throws(UploadError) -> ArchiveLayout {
         do {
-            _ = try check(source, limits: limits)
+            return try check(source, limits: limits)
         } catch let refusal as ArchiveRefusal {
             throw .refused(refusal)
         } catch let error as UploadError {

@@ -2,37 +2,59 @@ internal import WaybillModel
 internal import WaybillQueue
 internal import WaybillSealing
 
+/// What a part has to be, and where its bytes go.
+struct PartDemand: Sendable {
+    enum Storage: Sendable {
+        /// Up to this many bytes stay in memory, more go to a file.
+        case inline(bytesMax: Int)
+        case file
+        /// Only the digest is wanted: the bytes are here already.
+        case none
+    }
+
+    var storage: Storage
+    var bytesMax: Int
+    /// What one byte more is answered with.
+    var excess: UploadError
+    /// What the sender says of the bytes, and what was declared of them.
+    var expected: [ExpectedDigest]
+    var limits: ArchiveLimits
+}
+
 /// Takes one part's bytes as they come: few of them stay in memory, more go to a file.
 ///
 /// Holds at most the inline bound and one piece in memory, whatever the part's size.
 package final class PartReceiver {
     private let directory: PartDirectory
-    private let options: UploadOptions
-    private let expected: [ExpectedDigest]
+    private let demand: PartDemand
     private var pending: [UInt8] = []
     private var file: PartFileWriter?
+    /// Of bytes that are not kept.
+    private var running: RunningDigest
 
     /// Bytes received so far.
     package private(set) var byteCount = 0
 
-    init(directory: PartDirectory, options: UploadOptions, expected: [ExpectedDigest]) {
+    init(directory: PartDirectory, demand: PartDemand) {
         self.directory = directory
-        self.options = options
-        self.expected = expected
+        self.demand = demand
+        running = RunningDigest(
+            wantsSHA512: demand.expected.contains { $0.algorithm == .sha512 })
     }
 
     /// Adds bytes at the end.
     ///
-    /// - Throws: ``UploadError/tooLarge(bytesMax:)``, ``UploadError/diskFull``,
-    ///   ``UploadError/io(errno:operation:)``; nothing is kept then.
+    /// - Throws: ``UploadError/tooLarge(bytesMax:)`` or ``UploadError/pastDeclared(byteCount:)``,
+    ///   ``UploadError/diskFull``, ``UploadError/io(errno:operation:)``; nothing is kept then.
     package func append(_ bytes: [UInt8]) async throws(UploadError) {
         byteCount += bytes.count
-        guard byteCount <= options.limits.partBytesMax else {
+        guard byteCount <= demand.bytesMax else {
             await discard()
-            throw .tooLarge(bytesMax: options.limits.partBytesMax)
+            throw demand.excess
         }
+        if case .none = demand.storage { return running.update(bytes) }
         if pending.isEmpty { pending = bytes } else { pending += bytes }
-        guard pending.count > options.inlineBytesMax else { return }
+        if case .inline(let bytesMax) = demand.storage, pending.count <= bytesMax { return }
         try await orDiscard { () async throws(UploadError) in
             try await flush()
         }
@@ -45,32 +67,47 @@ package final class PartReceiver {
         file = nil
     }
 
+    /// True when the bytes are only compared.
+    var comparesOnly: Bool {
+        if case .none = demand.storage { true } else { false }
+    }
+
+    /// Ends a part of which only the digest is wanted.
+    ///
+    /// - Throws: ``UploadError/digestMismatch(_:)``.
+    func finishComparing() throws(UploadError) -> Digest256 {
+        try running.finish(expecting: demand.expected)
+    }
+
     /// Ends the part: checks its digests and its structure, which lies in clear.
     ///
     /// - Throws: ``UploadError/digestMismatch(_:)``, ``UploadError/refused(_:)`` and what
     ///   ``append(_:)`` throws; nothing is kept then.
     func finish() async throws(UploadError) -> ReceivedPart {
         try await orDiscard { () async throws(UploadError) -> ReceivedPart in
-            let limits = ArchiveLimits(
-                partUnzippedBytesMax: options.limits.partUnzippedBytesMax,
-                ratioMax: options.limits.partRatioMax)
             if let file {
                 try await flush()
-                let digest = try await file.check(expecting: expected, limits: limits)
-                return ReceivedPart(digest: digest, byteCount: byteCount, storage: .file(file))
+                let (digest, layout) = try await file.check(
+                    expecting: demand.expected, limits: demand.limits)
+                return ReceivedPart(
+                    digest: digest, byteCount: byteCount,
+                    unzippedByteCount: layout.declaredByteCount, storage: .file(file))
             }
-            var running = RunningDigest(wantsSHA512: wantsSHA512)
             running.update(pending)
-            let digest = try running.finish(expecting: expected)
-            try ArchiveStructure.checkPart(MemorySource(pending[...]), limits: limits)
-            return ReceivedPart(digest: digest, byteCount: byteCount, storage: .inline(pending))
+            let digest = try running.finish(expecting: demand.expected)
+            let layout = try ArchiveStructure.checkPart(
+                MemorySource(pending[...]), limits: demand.limits)
+            return ReceivedPart(
+                digest: digest, byteCount: byteCount, unzippedByteCount: layout.declaredByteCount,
+                storage: .inline(pending))
         }
     }
 
-    private var wantsSHA512: Bool { expected.contains { $0.algorithm == .sha512 } }
-
     private func flush() async throws(UploadError) {
-        if file == nil { file = try await directory.makeFile(wantsSHA512: wantsSHA512) }
+        if file == nil {
+            file = try await directory.makeFile(
+                wantsSHA512: demand.expected.contains { $0.algorithm == .sha512 })
+        }
         guard !pending.isEmpty else { return }
         let piece = pending
         pending = []
@@ -98,6 +135,8 @@ struct ReceivedPart {
 
     let digest: Digest256
     let byteCount: Int
+    /// As the archive declares it.
+    let unzippedByteCount: Int
     let storage: Storage
 
     /// Syncs a file; bytes in memory become durable in the queue's log.

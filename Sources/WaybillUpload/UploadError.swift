@@ -9,8 +9,24 @@ package enum UploadError: Error, Sendable {
     case digestMismatch(DigestAlgorithm)
     /// The part breaks the profile of a sealed bundle; it was not kept.
     case refused(ArchiveRefusal)
-    /// Other bytes are known under this bundle id.
+    /// Other bytes, or another declaration, are known under this bundle id.
     case conflict
+    /// A part has more bytes than were declared.
+    case pastDeclared(byteCount: Int)
+    /// A part has fewer bytes than were declared, so that its digest cannot be the declared one.
+    case shortOfDeclared(byteCount: Int)
+    /// The parts declared have more bytes than a bundle may have.
+    case bundleTooLarge(bytesMax: Int)
+    /// More parts are declared than a bundle may have.
+    case tooManyParts(max: Int)
+    /// The device has as much unfinished as it may have.
+    case tooManyOpen(OpenLimit)
+    /// No such part is declared; nil parts when the whole bundle is not.
+    case notDeclared(partCount: Int?)
+    /// All parts of the bundle are here: it cannot be given up.
+    case alreadyComplete
+    /// The database was asked for a bundle that is not on this server, and did not answer.
+    case historyUnavailable
     /// No room for the part's file, or the disk's floor is reached.
     case diskFull
     /// More is waiting to be settled than may wait.
@@ -34,8 +50,12 @@ package enum UploadError: Error, Sendable {
     /// True when sending the same bytes again may succeed.
     package var isRetryable: Bool {
         switch self {
-        case .tooLarge, .digestMismatch, .refused, .conflict: false
-        case .diskFull, .backlogFull, .draining, .io, .noThread: true
+        case .tooLarge, .digestMismatch, .refused, .conflict, .pastDeclared, .shortOfDeclared,
+            .bundleTooLarge, .tooManyParts, .notDeclared, .alreadyComplete:
+            false
+        case .diskFull, .backlogFull, .draining, .io, .noThread, .tooManyOpen,
+            .historyUnavailable:
+            true
         case .queue(let error): error.isRetryable || error.isFatal || error == .closed
         }
     }
@@ -53,12 +73,33 @@ package enum UploadError: Error, Sendable {
         case .digestMismatch: "digest_mismatch"
         case .refused(let refusal): refusal.shortDescription
         case .conflict: "idempotency_conflict"
+        case .pastDeclared: "past_declared"
+        case .shortOfDeclared: "short_of_declared"
+        case .bundleTooLarge: "bundle_too_large"
+        case .tooManyParts: "too_many_parts"
+        case .tooManyOpen: "too_many_open"
+        case .notDeclared: "not_declared"
+        case .alreadyComplete: "already_complete"
+        case .historyUnavailable: "history_unavailable"
         case .diskFull: "disk_full"
         case .backlogFull: "backlog_full"
         case .draining: "draining"
         case .io: "io"
         case .noThread: "no_thread"
         case .queue(let error): "queue_" + error.shortDescription
+        }
+    }
+}
+
+/// What a device may have unfinished.
+package enum OpenLimit: Sendable, Equatable, CustomStringConvertible {
+    case bundles(max: Int)
+    case bytes(max: Int)
+
+    package var description: String {
+        switch self {
+        case .bundles(let max): "a device has at most \(max) unfinished bundles"
+        case .bytes(let max): "the unfinished bundles of a device have at most \(max) bytes"
         }
     }
 }
@@ -70,6 +111,15 @@ extension UploadError: CustomStringConvertible {
         case .digestMismatch(let algorithm): "the bytes do not have the \(algorithm.rawValue) told"
         case .refused(let refusal): refusal.description
         case .conflict: "other bytes are known under this bundle id"
+        case .pastDeclared(let count): "the part was declared with \(count) bytes and has more"
+        case .shortOfDeclared(let count): "the part was declared with \(count) bytes and has fewer"
+        case .bundleTooLarge(let bytesMax): "a bundle has at most \(bytesMax) bytes"
+        case .tooManyParts(let max): "a bundle has at most \(max) parts"
+        case .tooManyOpen(let limit): limit.description
+        case .notDeclared(let count?): "the bundle was declared with \(count) parts"
+        case .notDeclared(nil): "the bundle was not declared"
+        case .alreadyComplete: "all parts of the bundle are here"
+        case .historyUnavailable: "the database does not say whether it knows the bundle"
         case .diskFull: "no room for the part"
         case .backlogFull: "too much is waiting to be settled"
         case .draining: "nothing new is let in"

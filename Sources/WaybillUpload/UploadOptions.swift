@@ -6,6 +6,11 @@ package struct UploadOptions: Sendable {
     package var inlineBytesMax = 256 << 10
     package var limits = Limits()
 
+    /// A declared bundle to which nothing was added for this long is given up.
+    package var openBundleAge: Duration = .seconds(30 * 86400)
+    /// For how long the declaration of a bundle that is done is remembered.
+    package var doneBundleAge: Duration = .seconds(7 * 86400)
+
     package init() {}
 
     package init(inlineBytesMax: Int, limits: Limits) {

@@ -49,6 +49,9 @@ struct DeviceSide: Sendable {
             parts: IngressParts(
                 intake: BundleIntake(
                     queue: queue, directory: try PartDirectory(path: scratch, keeping: []),
+                    open: try OpenBundles(
+                        path: scratch + ".bundles", partsPath: scratch, isHandedOver: { _ in false }
+                    ),
                     previous: previous,
                     options: UploadOptions(inlineBytesMax: inlineBytesMax, limits: limits)),
                 registry: registry, directory: store, receipts: store, bell: bell,
@@ -71,6 +74,7 @@ struct DeviceSide: Sendable {
         defer {
             // What is left in the temporary folder harms nobody.
             try? FileManager.default.removeItem(atPath: scratch)
+            try? FileManager.default.removeItem(atPath: scratch + ".bundles")
         }
         try await Application(
             responder: responder, server: try IngressService.server(options),

@@ -74,7 +74,6 @@ import WaybillStore
         let digest = try name("Content-Digest")
         let cases: [(HTTPFields, String)] = [
             ([.contentType: "text/plain"], "unsupported_media_type"),
-            ([.contentType: "application/json"], "unsupported_media_type"),
             ([.contentEncoding: "gzip"], "unsupported_media_type"),
             ([key: ""], "idempotency_key_missing"),
             ([key: "\"nonsense\""], "invalid_request"),

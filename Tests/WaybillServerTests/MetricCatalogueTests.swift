@@ -19,7 +19,9 @@ import Testing
         #expect(found == Set(MetricCatalogue.help.keys))
         for name in found {
             #expect(
-                ["_total", "_seconds", "_bytes", "_letters", "_connections"].contains {
+                [
+                    "_total", "_seconds", "_bytes", "_letters", "_connections", "_bundles",
+                ].contains { name.hasSuffix($0) },
                     name.hasSuffix($0)
                 },
                 "\(name) does not end with its unit")

@@ -11,6 +11,7 @@ import WaybillUpload
 
     private struct Setup: Sendable {
         let scratch: ScratchDirectory
+        let bundles: ScratchDirectory
         let queue = MemoryQueue()
         let history = MemoryHistory()
         let previous: PreviousBundles
@@ -18,11 +19,14 @@ import WaybillUpload
 
         init() throws {
             scratch = try ScratchDirectory()
+            bundles = try ScratchDirectory()
             previous = PreviousBundles(source: history)
             var limits = Limits()
             limits.partBytesMax = BundleIntakeTests.partMax
             intake = BundleIntake(
                 queue: queue, directory: try PartDirectory(path: scratch.path, keeping: []),
+                open: try OpenBundles(
+                    path: bundles.path, partsPath: scratch.path, isHandedOver: { _ in false }),
                 previous: previous,
                 options: UploadOptions(
                     inlineBytesMax: BundleIntakeTests.inlineMax, limits: limits))

@@ -28,7 +28,9 @@ final class MemoryQueue: BundleQueue {
     func enqueue(_ message: BundleMessage) async throws(QueueError) -> EnqueueResult {
         let (failure, result) = state.withLock { state -> (QueueError?, EnqueueResult) in
             if let failure = state.failure { return (failure, .enqueued) }
-            if let entry = state.entries[message.key] { return (nil, .existing(entry)) }
+            if let entry = state.entries[message.key], entry.state != .lost {
+                return (nil, .existing(entry))
+            }
             state.messages.append(message)
             state.entries[message.key] = BundleEntry(
                 state: .queued, bundleDigest: message.bundleDigest,
@@ -130,11 +132,11 @@ final class ScratchDirectory: Sendable {
 }
 
 /// A well-formed part of exactly `byteCount` bytes.
-func part(ofByteCount byteCount: Int) throws -> [UInt8] {
+func part(ofByteCount byteCount: Int, fill: UInt8 = 120) throws -> [UInt8] {
     let password = [UInt8](repeating: 97, count: 43)
     let salt = [UInt8](repeating: 7, count: 16)
     let overhead = try PartSealer.seal([], password: password, method: .stored, salt: salt).count
-    let entry = [UInt8](repeating: 120, count: byteCount - overhead)
+    let entry = [UInt8](repeating: fill, count: byteCount - overhead)
     return try PartSealer.seal(entry, password: password, method: .stored, salt: salt)
 }
 

@@ -133,8 +133,9 @@ class Device:
 
     # -- sealing
 
-    def password(self, bundle_id, epoch=None):
-        return part_password(self.secret, self.tenant, self.id, bundle_id, epoch or self.epoch)
+    def password(self, bundle_id, epoch=None, part=1):
+        return part_password(
+            self.secret, self.tenant, self.id, bundle_id, epoch or self.epoch, part)
 
     def header(self, bundle_id, count, /, **members):
         line = {
@@ -157,7 +158,52 @@ class Device:
         return archive(
             self.password(bundle_id), self.entry(bundle_id, lines, **(header or {})), **options)
 
+    def seal_parts(self, bundle_id, parts, *, header=None, **options):
+        """One archive for each list of lines."""
+        return [
+            archive(
+                self.password(bundle_id, part=number),
+                self.entry(
+                    bundle_id, lines, **{"part": number, "parts": len(parts), **(header or {})}),
+                **options)
+            for number, lines in enumerate(parts, 1)
+        ]
+
     # -- calls
+
+    def declare_raw(self, bundle_id, parts, epoch=None, timeout=60):
+        """Says which parts a bundle will have; parts are the sealed bytes."""
+        body = {
+            "bundle_id": bundle_id,
+            "parts": [
+                {"size": len(part), "sha256": hashlib.sha256(part).hexdigest()} for part in parts],
+        }
+        if epoch is not None:
+            body["epoch"] = epoch
+        return self.http.post(self.base + "/v1/bundles", json=body, timeout=timeout)
+
+    def declare(self, bundle_id, parts, **options):
+        return checked(self.declare_raw(bundle_id, parts, **options)).json()
+
+    def put_raw(self, url, data, headers=None, timeout=60):
+        return self.http.put(
+            url, data=data, timeout=timeout,
+            headers={"Content-Type": "application/zip", **(headers or {})})
+
+    def put(self, bundle_id, number, data):
+        url = f"{self.base}/v1/bundles/{bundle_id}/parts/{number}"
+        return checked(self.put_raw(url, data)).json()
+
+    def send_parts(self, bundle_id, parts):
+        """Declares a bundle and sends what is missing of it; its status then."""
+        status = self.declare(bundle_id, parts)
+        for part in status["parts"]:
+            if not part["complete"]:
+                status = checked(self.put_raw(part["upload"], parts[part["part"] - 1])).json()
+        return status
+
+    def give_up(self, bundle_id):
+        return self.http.delete(f"{self.base}/v1/bundles/{bundle_id}", timeout=30)
 
     def upload_raw(self, data, bundle_id=None, headers=None, timeout=60):
         all_headers = {"Content-Type": "application/zip"}
