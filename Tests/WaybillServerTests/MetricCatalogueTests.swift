@@ -22,8 +22,6 @@ import Testing
                 [
                     "_total", "_seconds", "_bytes", "_letters", "_connections", "_bundles",
                 ].contains { name.hasSuffix($0) },
-                    name.hasSuffix($0)
-                },
                 "\(name) does not end with its unit")
         }
     }
