@@ -174,7 +174,8 @@ let package = Package(
         .target(
             name: "WaybillServer",
             dependencies: [
-                "WaybillModel", "WaybillHTTP", "WaybillThreads", "WaybillObservability", "WaybillPostgres",
+                "WaybillModel", "WaybillHTTP", "WaybillThreads", "WaybillObservability",
+                "WaybillPostgres",
                 "SegmentedLog", "WaybillQueue", "WaybillStore", "WaybillUpload", "WaybillIngress",
                 "WaybillListener", "WaybillAdmin", argumentParser, lifecycle,
                 unixSignals, logging,
