@@ -32,7 +32,15 @@ struct InsertionHistory {
 struct TransactionInsertion {
     let context: SettlementContext
     let bundles: [BundleToSettle]
-    var history: InsertionHistory
+    private(set) var history: InsertionHistory
+    /// Those that ``store(_:)`` was given; moved about by position, since they are large.
+    private var rows: [TransactionRow] = []
+
+    init(context: SettlementContext, bundles: [BundleToSettle], history: InsertionHistory) {
+        self.context = context
+        self.bundles = bundles
+        self.history = history
+    }
 
     /// Below this, what a COPY costs to begin and to end outweighs its speed.
     static let copyRowsMin = 1000
@@ -47,16 +55,18 @@ struct TransactionInsertion {
     private struct Row {
         let position: Int
         let key: Key
-        let row: TransactionRow
     }
 
     /// - Parameter rows: sorted by tenant and id, no key twice.
     /// - Returns: a fate for each row, in the same order.
     mutating func store(_ rows: [TransactionRow]) throws -> [InsertionFate] {
-        let keyed = rows.enumerated().map { position, row in
+        self.rows = rows
+        let keyed = rows.indices.map { position in
             Row(
                 position: position,
-                key: Key(tenant: bundles[row.bundle].tenant.number, id: row.id.words), row: row)
+                key: Key(
+                    tenant: bundles[rows[position].bundle].tenant.number,
+                    id: rows[position].id.words))
         }
         var fates = [InsertionFate?](repeating: nil, count: rows.count)
         try store(keyed[...], &fates)
@@ -102,7 +112,7 @@ struct TransactionInsertion {
         let connection = context.connection
         let isSmall =
             rows.count < Self.copyRowsMin
-            && rows.reduce(0) { $0 + $1.row.contentByteCount } < Self.arrayBytesMax
+            && rows.reduce(0) { $0 + self.rows[$1.position].contentByteCount } < Self.arrayBytesMax
         if isSmall {
             return try connection.savepoint {
                 try keys(
@@ -164,32 +174,34 @@ struct TransactionInsertion {
             || ["23514", "54000", "54001"].contains(state)
     }
 
-    private func parameters(for rows: ArraySlice<Row>) -> [PostgresParameter] {
+    private func parameters(for part: ArraySlice<Row>) -> [PostgresParameter] {
         let keyID = context.rootKey.contentKeyID
+        let (rows, bundles) = (rows, bundles)
+        let positions = part.lazy.map(\.position)
         return [
-            .int4s(rows.lazy.map(\.key.tenant)),
-            .uuids(rows.lazy.map(\.key.id)),
-            .uuids(rows.lazy.map { bundles[$0.row.bundle].deviceID.words }),
-            .uuids(rows.lazy.map { bundles[$0.row.bundle].bundleID.words }),
-            .int4s(rows.lazy.map { Int32(clamping: $0.row.index) }),
-            .timestamps(rows.lazy.map(\.row.occurredAt.microseconds)),
-            .int2s(rows.lazy.map { Int16(clamping: $0.row.offsetMinutes) }),
-            .int2s(repeatElement(keyID, count: rows.count)),
-            .byteArrays(rows.lazy.map(\.row.contentHash.bytes)),
-            .texts(rows.lazy.map(\.row.type)),
-            .optionalTexts(rows.lazy.map(\.row.actor)),
-            .optionalJSONBs(rows.lazy.map(\.row.content.json)),
-            .optionalTexts(rows.lazy.map(\.row.content.contentType)),
-            .optionalByteArrays(rows.lazy.map(\.row.content.body)),
+            .int4s(part.lazy.map(\.key.tenant)),
+            .uuids(part.lazy.map(\.key.id)),
+            .uuids(positions.map { bundles[rows[$0].bundle].deviceID.words }),
+            .uuids(positions.map { bundles[rows[$0].bundle].bundleID.words }),
+            .int4s(positions.map { Int32(clamping: rows[$0].index) }),
+            .timestamps(positions.map { rows[$0].occurredAt.microseconds }),
+            .int2s(positions.map { Int16(clamping: rows[$0].offsetMinutes) }),
+            .int2s(repeatElement(keyID, count: part.count)),
+            .byteArrays(positions.map { rows[$0].contentHash.bytes }),
+            .texts(positions.map { rows[$0].type }),
+            .optionalTexts(positions.map { rows[$0].actor }),
+            .optionalJSONBs(positions.map { rows[$0].content.json }),
+            .optionalTexts(positions.map { rows[$0].content.contentType }),
+            .optionalByteArrays(positions.map { rows[$0].content.body }),
         ]
     }
 
-    private func copy(_ rows: ArraySlice<Row>, _ statement: PostgresStatement) throws {
+    private func copy(_ part: ArraySlice<Row>, _ statement: PostgresStatement) throws {
         let keyID = context.rootKey.contentKeyID
         let words = bundles.map { ($0.deviceID.words, $0.bundleID.words) }
         try context.connection.copyIn(statement) { writer in
-            for entry in rows {
-                let row = entry.row
+            for entry in part {
+                let row = rows[entry.position]
                 try writer.beginRow(columnCount: 14)
                 writer.int4(entry.key.tenant)
                 writer.uuid(entry.key.id)

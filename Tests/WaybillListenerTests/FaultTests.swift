@@ -3,12 +3,12 @@ import PostgresTesting
 import Synchronization
 import Testing
 import WaybillModel
-import WaybillPostgres
 import WaybillQueue
 import WaybillStore
 import WaybillThreads
 
 @testable import WaybillListener
+@testable import WaybillPostgres
 
 /// One bundle's misfortune and everybody else's.
 @Suite(.timeLimit(.minutes(3))) struct FaultTests {
@@ -100,6 +100,31 @@ import WaybillThreads
                     LeaseRequest(
                         bundlesMax: 9, bytesMax: 1 << 20, duration: .seconds(9), wait: .zero)))
             #expect(lease.deliveries.map(\.attempt) == [1, 1])
+        }
+    }
+
+    /// CONTRACT: "Only errors of the bundle itself count as attempts: a dead database, a full disk, a
+    /// shutdown never do."
+    @Test(arguments: ["57P01", "53100", "40P01"])
+    func aDatabaseThatIsAwayFullOrBusyIsNoAttempt(sqlState: String) async throws {
+        try await TestServer.withDatabase { database in
+            var options = quick
+            options.attemptsMax = 1
+            let failures = Counter(failing: sqlState == "40P01" ? 8 : 2)
+            let place = try await Workplace.open(
+                database, options: options,
+                wrapSettler: {
+                    FailingSettler(settler: $0, failures: failures, sqlState: sqlState)
+                })
+            defer { place.close() }
+            _ = try await place.queue.enqueue(place.sealed([line()]))
+            _ = try await place.queue.enqueue(place.sealed(parts: [[line()], [line()]]))
+            let receipts = try await place.working { try await place.receipts(2) }
+            #expect(receipts.map { $0["state"]?.text } == ["settled", "settled"])
+            #expect(failures.value > 2)
+            #expect(
+                try place.number(
+                    "SELECT max((details ->> 'attempt')::bigint) FROM audit_events") == 1)
         }
     }
 
@@ -270,4 +295,38 @@ private struct WatchedQueue: ListenerQueue {
     func wake() { queue.wake() }
     func beginOpening(_ delivery: Delivery) -> OpeningMark { queue.beginOpening(delivery) }
     func endOpening(_ mark: OpeningMark) { queue.endOpening(mark) }
+}
+
+/// A database whose first settlements fail.
+private final class FailingSettler: BundleSettler {
+    private let settler: Settler
+    private let failures: Counter
+    private let sqlState: String
+
+    init(settler: Settler, failures: Counter, sqlState: String) {
+        self.settler = settler
+        self.failures = failures
+        self.sqlState = sqlState
+    }
+
+    func connect() throws(StoreError) { try settler.connect() }
+
+    func openEpochs(_ device: DeviceID) throws(StoreError) -> [Int] {
+        try settler.openEpochs(device)
+    }
+
+    func secrets(_ wanted: [DeviceEpoch]) throws(StoreError) -> [DeviceEpoch: DeviceSecret] {
+        try settler.secrets(wanted)
+    }
+
+    func settle(
+        _ bundles: [BundleToSettle], rows: (inout SettlementTransaction) throws -> Void
+    ) throws -> [SettledBundle] {
+        guard !failures.next() else {
+            throw StoreError(
+                PostgresError.server(
+                    ServerFault(sqlState: sqlState, message: "", constraint: nil, detail: "")))
+        }
+        return try settler.settle(bundles, rows: rows)
+    }
 }

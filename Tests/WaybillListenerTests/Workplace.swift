@@ -24,10 +24,13 @@ struct Workplace {
     let device: RegisteredDevice
     let secret: [UInt8]
 
-    /// - Parameter wrap: what the listeners see in place of the queue.
+    /// - Parameters:
+    ///   - wrap: what the listeners see in place of the queue.
+    ///   - wrapSettler: what they see in place of the database.
     static func open(
         _ database: String, options: ListenerOptions = ListenerOptions(),
-        wrap: (DiskQueue) -> any ListenerQueue = { $0 }
+        wrap: (DiskQueue) -> any ListenerQueue = { $0 },
+        wrapSettler: @escaping @Sendable (Settler) -> any BundleSettler = { $0 }
     ) async throws -> Workplace {
         let folder = NSTemporaryDirectory() + "waybill-listener-\(UUID().uuidString)"
         for name in ["", "/log", "/parts", "/dead-letters"] {
@@ -51,9 +54,10 @@ struct Workplace {
             partsDirectory: folder + "/parts", reaper: try PartReaper(),
             deadLetters: DeadLetterFiles(directory: folder + "/dead-letters", rootKey: rootKey),
             makeSettler: {
-                Settler(
-                    connectionString: database, rootKey: rootKey, signer: signer, bell: bell,
-                    node: "test")
+                wrapSettler(
+                    Settler(
+                        connectionString: database, rootKey: rootKey, signer: signer, bell: bell,
+                        node: "test"))
             })
         return Workplace(
             folder: folder, database: database, queue: queue, store: store, pool: pool,
