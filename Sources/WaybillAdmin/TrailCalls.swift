@@ -142,7 +142,8 @@ struct TrailCalls: Sendable {
     private static func text(
         _ name: String, _ parameters: Parameters
     ) throws(Problem) -> String? {
-        guard let text = parameters[name].map({ String($0) }) else { return nil }
+        guard let value = parameters[Substring(name)] else { return nil }
+        let text = String(value)
         guard (1...200).contains(text.count), text.unicodeScalars.allSatisfy({ $0.value >= 0x20 })
         else {
             throw Problem(.invalidRequest, "`\(name)` has 1 to 200 characters without controls.")
