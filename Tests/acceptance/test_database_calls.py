@@ -118,6 +118,16 @@ def unavailable(response):
     assert int(response.headers["Retry-After"]) >= 1
 
 
+def until_back(device):
+    """What a device does: it tries again while the answer is 503."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return device.page()
+        except Refused as refused:
+            assert refused.code == "database_unavailable" and time.monotonic() < until
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_call_by_call(world, mode):
     server = world.server
@@ -170,6 +180,7 @@ def test_call_by_call(world, mode):
         assert again == keys
     finally:
         world.bring_back(mode)
+    until_back(device)
     assert device.receipt_of(bundle, seconds=120)["counts"]["accepted"] == 1
     # It was resolved at settling: no second receipt.
     assert len(device.receipts[settled]) == 1 and device.last == 2
