@@ -15,6 +15,8 @@ import WaybillThreads
     private final class Desk: Sendable {
         let kept = Mutex<[ListenerSetting]>([])
         let isDiskGone = Mutex(false)
+
+        var settings: [ListenerSetting] { kept.withLock { $0 } }
     }
 
     private func withPool(
@@ -52,18 +54,23 @@ import WaybillThreads
         try withPool { pool, desk in
             _ = try pool.change(.fixed(7)) { _ in true }
             _ = try pool.change(.automatic(min: 2, max: 5)) { _ in true }
-            #expect(pool.status.autoscale)
-            #expect(pool.status.target == 5)
-            _ = try pool.change(.keep) { $0.autoscale }
-            #expect(!pool.status.autoscale)
-            #expect(pool.status.target == 5)
-            #expect(
-                desk.kept.withLock { $0 } == [
-                    ListenerSetting(target: 7),
-                    ListenerSetting(target: 5, automatic: .init(min: 2, max: 5)),
-                    ListenerSetting(target: 5),
-                ])
+            try expect(pool, autoscale: true)
+            _ = try pool.change(.keep) { status in status.autoscale }
+            try expect(pool, autoscale: false)
+            let wanted = [
+                ListenerSetting(target: 7),
+                ListenerSetting(target: 5, automatic: .init(min: 2, max: 5)),
+                ListenerSetting(target: 5),
+            ]
+            let kept = desk.settings
+            #expect(kept == wanted)
         }
+    }
+
+    private func expect(_ pool: ListenerPool, autoscale: Bool) throws {
+        let status = pool.status
+        #expect(status.autoscale == autoscale)
+        #expect(status.target == 5)
     }
 
     @Test(arguments: [(3, 2), (-1, 2), (0, 101), (0, 0), (Int.min, Int.max)])
@@ -74,7 +81,7 @@ import WaybillThreads
                     _ = try pool.change(.automatic(min: min, max: max)) { _ in true }
                 })
             #expect("\(error)".contains("min \(min) and max \(max)"))
-            #expect(desk.kept.withLock { $0 }.isEmpty)
+            #expect(desk.settings.isEmpty)
             #expect(!pool.status.autoscale)
         }
     }
