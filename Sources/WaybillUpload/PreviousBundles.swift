@@ -56,6 +56,9 @@ package final class PreviousBundles: Sendable {
         (wakeUps, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
+    /// True while ``run()`` asks.
+    package var isRunning: Bool { state.withLock { $0.isRunning } }
+
     /// Looks one bundle up, together with everybody else's; waits for at most twice the patience.
     package func find(_ key: BundleKey) async -> Answer {
         await withCheckedContinuation { continuation in

@@ -38,7 +38,7 @@ private struct DeadLetterSide {
         while true {
             let status = try #require(jobs.find(job))
             if status.hasEnded { return status }
-            await Task.yield()
+            try await Task.sleep(for: .milliseconds(1))
         }
     }
 }

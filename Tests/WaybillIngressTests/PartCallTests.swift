@@ -57,8 +57,7 @@ import WaybillUpload
     ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await side.previous.run() }
-            let key = BundleKey(deviceID: .random(), bundleID: .random())
-            while case .unknown = await side.previous.find(key) { await Task.yield() }
+            while !side.previous.isRunning { try await Task.sleep(for: .milliseconds(1)) }
             try await side.run(body)
             group.cancelAll()
         }

@@ -35,8 +35,8 @@ import WaybillStore
     }
 
     /// Waits until somebody waits for the device's receipts.
-    private func untilAwaited(_ side: DeviceSide) async {
-        while side.bell.awaitedDevices.isEmpty { await Task.yield() }
+    private func untilAwaited(_ side: DeviceSide) async throws {
+        while side.bell.awaitedDevices.isEmpty { try await Task.sleep(for: .milliseconds(1)) }
     }
 
     @Test func sendsEachReceiptAsAnEventAndEndsWhenTheDeviceIsRevoked() async throws {
@@ -44,9 +44,9 @@ import WaybillStore
         add(1...2, to: side)
         try await side.run { client in
             async let answer = stream(client)
-            await untilAwaited(side)
+            try await untilAwaited(side)
             add(3...3, to: side)
-            while side.store.readThrough < 3 { await Task.yield() }
+            while side.store.readThrough < 3 { try await Task.sleep(for: .milliseconds(1)) }
             side.registry.revoke(side.device.deviceID)
             let whole = try await answer
             #expect(whole.status == .ok)
@@ -67,7 +67,7 @@ import WaybillStore
         add(1...5, to: side)
         try await side.run { client in
             async let answer = stream(client, "?after=1&limit=1&wait=0", [.lastEventID: "3"])
-            while side.store.readThrough < 5 { await Task.yield() }
+            while side.store.readThrough < 5 { try await Task.sleep(for: .milliseconds(1)) }
             side.registry.revoke(side.device.deviceID)
             let text = try await answer.text
             #expect(!text.contains("id: 3\n"))
@@ -114,9 +114,9 @@ import WaybillStore
         let side = try DeviceSide()
         try await side.run { client in
             async let answer = stream(client)
-            await untilAwaited(side)
+            try await untilAwaited(side)
             let end = ContinuousClock.now + .milliseconds(300)
-            while ContinuousClock.now < end { await Task.yield() }
+            while ContinuousClock.now < end { try await Task.sleep(for: .milliseconds(1)) }
             #expect(side.store.pageCount <= 2)
             side.registry.revoke(side.device.deviceID)
             _ = try await answer
@@ -128,13 +128,13 @@ import WaybillStore
         add(1...1, to: side)
         try await side.run { client in
             async let answer = stream(client)
-            while side.store.readThrough < 1 { await Task.yield() }
+            while side.store.readThrough < 1 { try await Task.sleep(for: .milliseconds(1)) }
             side.store.setAway(true)
             side.bell.ring([side.device.deviceID])
-            while side.store.refusals == 0 { await Task.yield() }
+            while side.store.refusals == 0 { try await Task.sleep(for: .milliseconds(1)) }
             side.store.setAway(false)
             add(2...2, to: side)
-            while side.store.readThrough < 2 { await Task.yield() }
+            while side.store.readThrough < 2 { try await Task.sleep(for: .milliseconds(1)) }
             side.registry.revoke(side.device.deviceID)
             let text = try await answer.text
             #expect(text.contains(event(1)))
@@ -179,7 +179,7 @@ import WaybillStore
         try await side.run { client in
             async let answer = client.execute(
                 uri: "/v1/receipts?wait=60", method: .get, headers: DeviceSide.authorization)
-            await untilAwaited(side)
+            try await untilAwaited(side)
             side.registry.revoke(side.device.deviceID)
             let ended = try await answer
             #expect(try ended.code() == "unauthorized")

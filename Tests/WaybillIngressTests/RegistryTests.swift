@@ -71,7 +71,7 @@ import WaybillStore
                 _ = try await authenticator.authenticate([.authorization: "Bearer one"])
             }
             store.setAway(false)
-            while store.seen.isEmpty { await Task.yield() }
+            while store.seen.isEmpty { try await Task.sleep(for: .milliseconds(1)) }
             group.cancelAll()
             try await group.waitForAll()
         }

@@ -40,7 +40,9 @@ import WaybillThreads
                     == ["rejected", "duplicate", "conflict", "conflict"])
             #expect(place.queue.status.depth == 0)
             // The reaper's thread does it, soon.
-            while try !place.names(in: "parts").isEmpty { await Task.yield() }
+            while try !place.names(in: "parts").isEmpty {
+                try await Task.sleep(for: .milliseconds(1))
+            }
         }
     }
 

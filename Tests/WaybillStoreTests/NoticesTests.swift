@@ -16,7 +16,7 @@ import WaybillPostgres
         let notices = try StoreNotices(connectionString: fixture.address, bell: bell)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await notices.run() }
-            while !notices.isConnected { await Task.yield() }
+            while !notices.isConnected { try await Task.sleep(for: .milliseconds(1)) }
             try await body(notices)
             group.cancelAll()
             try await group.waitForAll()

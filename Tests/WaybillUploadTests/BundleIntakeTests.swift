@@ -148,7 +148,7 @@ import WaybillUpload
                 partByteCounts: [1000], receipt: #"{"seq":1}"#))
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await setup.previous.run() }
-            while case .unknown = await setup.previous.find(bundle.key) { await Task.yield() }
+            while !setup.previous.isRunning { try await Task.sleep(for: .milliseconds(1)) }
             guard case .known(let standing) = try await setup.upload(bytes, of: bundle) else {
                 Issue.record("taken twice")
                 return

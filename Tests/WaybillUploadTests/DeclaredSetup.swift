@@ -100,7 +100,7 @@ struct DeclaredSetup: Sendable {
     func running(_ body: @Sendable () async throws -> Void) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await previous.run() }
-            while case .unknown = await previous.find(key(.random())) { await Task.yield() }
+            while !previous.isRunning { try await Task.sleep(for: .milliseconds(1)) }
             try await body()
             group.cancelAll()
         }
