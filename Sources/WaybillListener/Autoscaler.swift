@@ -45,6 +45,7 @@ struct Autoscaler: Sendable, Equatable {
     }
 
     private struct Trial: Equatable {
+        let since: Deadline
         let previous: Int
         /// Bundles a second before the raise.
         let rate: Double
@@ -88,11 +89,11 @@ struct Autoscaler: Sendable, Equatable {
         if isFull, sample.waiting > 0 {
             saturation = saturation ?? Saturation(since: sample.time, settled: sample.settled)
         } else {
-            // There was work for no more: what the raise brought cannot be judged, nor need it.
             saturation = nil
-            trial = nil
+            // Unless work waits that the new ones cannot take, there is nothing to judge.
+            if let trial, sample.waiting == 0 || sample.busy > trial.previous { self.trial = nil }
         }
-        if isFull {
+        if sample.busy >= target {
             quietSince = sample.time
             busiest = 0
         } else {
@@ -105,7 +106,13 @@ struct Autoscaler: Sendable, Equatable {
 
     /// Judges the last raise once enough was seen; true if it was taken back.
     private mutating func takesBack(_ sample: Sample) -> Bool {
-        guard let trial, let saturation else { return false }
+        guard let trial else { return false }
+        guard let saturation else {
+            // What waits, waits for its device's turn.
+            guard sample.time.duration(since: trial.since) >= Self.judgeAfter else { return false }
+            takeBack(trial, sample)
+            return true
+        }
         let seconds = sample.time.duration(since: saturation.since) / .seconds(1)
         let settled = sample.settled - saturation.settled
         guard seconds >= Self.judgeAfter / .seconds(1), settled > 0 else { return false }
@@ -116,10 +123,14 @@ struct Autoscaler: Sendable, Equatable {
             hold = Self.holdMin
             return false
         }
+        takeBack(trial, sample)
+        return true
+    }
+
+    private mutating func takeBack(_ trial: Trial, _ sample: Sample) {
         change(to: trial.previous, sample)
         holdUntil = sample.time.advanced(by: hold)
         hold = min(hold * 2, Self.holdMax)
-        return true
     }
 
     private mutating func raise(_ sample: Sample) {
@@ -132,7 +143,9 @@ struct Autoscaler: Sendable, Equatable {
         guard duration >= Self.raiseAfter || isOld, settled > 0 else { return }
         let previous = target
         change(to: min(range.upperBound, target * 2), sample)
-        trial = Trial(previous: previous, rate: Double(settled) / (duration / .seconds(1)))
+        trial = Trial(
+            since: sample.time, previous: previous,
+            rate: Double(settled) / (duration / .seconds(1)))
     }
 
     private mutating func lower(_ sample: Sample) {
@@ -154,5 +167,6 @@ struct Autoscaler: Sendable, Equatable {
         trial = nil
         quietSince = sample.time
         busiest = 0
+        emptySince = nil
     }
 }

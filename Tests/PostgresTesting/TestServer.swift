@@ -40,6 +40,21 @@ package enum TestServer {
                 connectionString: connectionString, applicationName: "waybill tests", role: role))
     }
 
+    /// Waits until every transaction of the server that has begun by now has ended: other tests run
+    /// beside this one, and hold back what readers behind the oldest transaction may see.
+    package static func waitForOlderTransactions(over connection: PostgresConnection) async throws {
+        let horizon = try connection.query("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")[
+            0
+        ]
+        .text(0)
+        while try connection.query(
+            "SELECT (pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8)::text",
+            [.text(horizon)])[0].text(0) != "true"
+        {
+            try await Task.sleep(for: .milliseconds(5))
+        }
+    }
+
     /// Removes a directory that a test has made, under `/tmp` or `/var/lib/waybill`.
     package static func remove(_ directory: String) {
         precondition(

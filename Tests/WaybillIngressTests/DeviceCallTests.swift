@@ -172,10 +172,10 @@ import WaybillStore
             let lost = try await client.execute(uri: "/v1/nothing", method: .get)
             #expect(try lost.code() == "not_found")
             let part = try await client.execute(
-                uri: "/v1/bundles/\(BundleID.random())/parts/1", method: .put,
+                uri: "/v1/bundles/\(BundleID.random())/parts/1/bytes", method: .put,
                 body: ByteBuffer(string: "x"))
             #expect(try part.code() == "not_found")
-            let wrong = try await client.execute(uri: "/v1/bundles", method: .get)
+            let wrong = try await client.execute(uri: "/v1/enrollments", method: .get)
             #expect(try wrong.code() == "method_not_allowed")
             #expect(wrong.headers[.allow] == "POST")
             let unknown = try await client.execute(

@@ -261,6 +261,7 @@ import WaybillPostgres
             #expect(held.events.isEmpty)
             cursor = try #require(AuditCursor(held.newer))
             try superuser.execute(script: "COMMIT")
+            try await TestServer.waitForOlderTransactions(over: superuser)
             let all = try await fixture.store.audit(AuditQuery(place: .after(cursor)))
             #expect(all.events.map(\.kind) == ["late", "bundle.settled"])
             cursor = try #require(AuditCursor(all.newer))

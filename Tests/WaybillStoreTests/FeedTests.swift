@@ -49,6 +49,12 @@ private struct FeedReader {
     mutating func readAll() throws {
         while try read() > 0 {}
     }
+
+    /// Everything that was committed before the call, whoever else keeps the server busy.
+    mutating func readAllCommitted(limit: Int64 = 7) async throws {
+        try await TestServer.waitForOlderTransactions(over: connection)
+        while try read(limit: limit) > 0 {}
+    }
 }
 
 private final class Flag: Sendable {
@@ -83,14 +89,14 @@ private final class Flag: Sendable {
             try slow.execute(script: "BEGIN")
             try slow.query(Self.insert, [.uuids(slowIDs), .int4(tenant)])
             let fast = Flag()
-            async let early = Self.read(address, while: fast)
+            async let early = Self.read(address, while: fast, toTheEnd: false)
             var written = try await Self.write(address, tenant)
             fast.clear()
             // Nothing is told while the oldest transaction may still add something before it.
             #expect(try await early.isEmpty)
             // From here on the reader runs beside writers that end all of their transactions.
             let more = Flag()
-            async let late = Self.read(address, while: more)
+            async let late = Self.read(address, while: more, toTheEnd: true)
             try slow.execute(script: "COMMIT")
             written += try await Self.write(address, tenant) + slowIDs
             more.clear()
@@ -130,13 +136,14 @@ private final class Flag: Sendable {
 
     /// Reads until `flag` is cleared, and then what is left; how often each id was told.
     private static func read(
-        _ address: String, while flag: Flag
+        _ address: String, while flag: Flag, toTheEnd: Bool
     ) async throws -> [UUIDWords: Int] {
         var reader = try FeedReader(address)
         while flag.isSet {
             try reader.readAll()
-            await Task.yield()
+            try await Task.sleep(for: .milliseconds(1))
         }
+        if toTheEnd { try await reader.readAllCommitted() }
         try reader.readAll()
         return reader.seen
     }
@@ -168,7 +175,7 @@ private final class Flag: Sendable {
                 try connection.execute(script: "COMMIT")
                 committed.formUnion(ids)
             }
-            try reader.readAll()
+            try await reader.readAllCommitted()
             #expect(Set(reader.seen.keys) == committed)
             #expect(reader.seen.values.allSatisfy { $0 == 1 })
         }
@@ -187,7 +194,7 @@ private final class Flag: Sendable {
                 ])
             }
             var reader = try FeedReader(fixture.address)
-            while try reader.read(limit: 1) > 0 {}
+            try await reader.readAllCommitted(limit: 1)
             #expect(reader.seen == [shared.words: 2])
         }
     }
@@ -288,6 +295,7 @@ private final class Flag: Sendable {
                 "SELECT position::text FROM waybill.feed ORDER BY position OFFSET 10000 LIMIT 1")[0]
                 .text(0)
             let reader = try TestServer.connect(fixture.address, role: "waybill_reader")
+            try await TestServer.waitForOlderTransactions(over: owner)
             let plan = try reader.query(
                 """
                 EXPLAIN SELECT * FROM waybill.feed
