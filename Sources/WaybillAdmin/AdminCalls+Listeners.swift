@@ -39,6 +39,9 @@ extension AdminCalls {
     }
 
     private static func change(_ body: ListenerRequest) throws(Problem) -> ListenerChange {
+        guard (0...256).contains(body.min ?? 0), (1...256).contains(body.max ?? 256) else {
+            throw Problem(.invalidRequest, "`min` and `max` lie between 0 and 256, `max` over 0.")
+        }
         if body.autoscale == true {
             guard let min = body.min, let max = body.max else {
                 throw Problem(.invalidRequest, "`autoscale` needs `min` and `max`.")

@@ -17,8 +17,8 @@ struct ProblemAnswers: RouterMiddleware {
             return try await next(request, context)
         } catch {
             let problem = Problem(operatorError: error)
-            // A problem comes from a handler, which has the method; other errors from the router.
-            if !(error is Problem), problem.status == 404,
+            // The router's own; what a handler did not find is another matter, its method is right.
+            if error is any HTTPResponseError, problem.status == 404,
                 let allowed = paths.allowed(request.uri.path)
             {
                 var response = try AdminAnswer.problem(

@@ -31,7 +31,9 @@ final class AdminPaths: Sendable {
     func allowed(_ path: String) -> String? {
         let segments = path.split(separator: "/")
         let methods = paths.withLock { paths in
-            paths.values.filter { $0.matches(segments) }.reduce(into: Set<String>()) {
+            let fitting = paths.values.filter { $0.matches(segments) }
+            let literal = fitting.filter(\.isLiteral)
+            return (literal.isEmpty ? fitting : literal).reduce(into: Set<String>()) {
                 $0.formUnion($1.methods)
             }
         }
@@ -40,6 +42,8 @@ final class AdminPaths: Sendable {
 }
 
 extension AdminPaths.Path {
+    fileprivate var isLiteral: Bool { !segments.contains { $0.hasPrefix("{") } }
+
     fileprivate func matches(_ path: [Substring]) -> Bool {
         path.count == segments.count
             && zip(path, segments).allSatisfy { given, wanted in

@@ -6,6 +6,7 @@ internal import ServiceLifecycle
 internal import WaybillModel
 internal import WaybillStore
 internal import WaybillThreads
+internal import WaybillUpload
 
 /// `GET /v1/receipts`, `POST /v1/receipts/confirm`, and the public keys.
 struct ReceiptCalls: Sendable {
@@ -99,16 +100,22 @@ struct ReceiptCalls: Sendable {
 enum JSONBody {
     static let bytesMax = 64 << 10
 
-    /// - Throws: 415 for another media type, 413 for a large body, 400 for what is not such a value.
+    /// - Throws: 415 for another media type, 413 for a large body, 422 for a digest that does not
+    ///   match, 400 for what is not such a value.
     static func decode<Value: Decodable>(
         _ type: Value.Type, of call: DeviceCall, bytesMax: Int = bytesMax
     ) async throws -> Value {
         guard UploadFields.mediaType(call.request.headers) == "application/json" else {
             throw Problem(.unsupportedMediaType, "The body is sent as application/json.")
         }
-        let body = try await call.context.body(of: call.request, bytesMax: bytesMax)
+        let digests = try DigestField.expectations(in: call.request.headers)
+        let buffer = try await call.context.body(of: call.request, bytesMax: bytesMax)
+        let body = Array(buffer.readableBytesView)
+        if let wrong = digests.first(where: { !$0.matches(body) }) {
+            throw UploadError.digestMismatch(wrong.algorithm)
+        }
         do {
-            return try JSONDecoder().decode(type, from: Data(body.readableBytesView))
+            return try JSONDecoder().decode(type, from: Data(body))
         } catch let error as DecodingError {
             throw Problem(.invalidRequest, "The body is not valid: \(explanation(error)).")
         }

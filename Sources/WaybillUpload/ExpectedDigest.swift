@@ -23,6 +23,14 @@ package struct ExpectedDigest: Sendable, Equatable {
         self.algorithm = algorithm
         self.bytes = bytes
     }
+
+    /// Whether a whole body has this digest.
+    package func matches(_ body: [UInt8]) -> Bool {
+        switch algorithm {
+        case .sha256: Array(SHA256.hash(data: body)) == bytes
+        case .sha512: Array(SHA512.hash(data: body)) == bytes
+        }
+    }
 }
 
 /// The digests of a part, computed while its bytes come in.

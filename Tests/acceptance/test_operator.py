@@ -173,3 +173,14 @@ def test_the_binary_says_what_it_can_do():
                     "open", "receipt", "config"):
         assert command in text, command
     assert pathlib.Path(BINARY).is_file()
+
+
+def test_what_a_call_does_not_find_is_404_and_its_method_is_right(server):
+    for method, path, body in (
+        ("GET", "/admin/v1/devices?tenant=nobody", None),
+        ("POST", "/admin/v1/invitations", {"tenant": "nobody", "count": 1}),
+        ("GET", "/admin/v1/tenants/nobody/transactions/count", None),
+        ("POST", f"/admin/v1/devices/{new_id()}/revoke", None),
+    ):
+        answer = server.admin(method, path, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path

@@ -195,3 +195,24 @@ def test_archive_helper_makes_what_the_contract_asks_for(device):
     entry = device.entry(bundle_id, [transaction()])
     device.upload(bundle_id, archive(device.password(bundle_id), entry.rstrip(b"\n")))
     assert device.receipt_of(bundle_id)["counts"]["accepted"] == 1
+
+
+@pytest.mark.parametrize("field", ["Content-Digest", "Repr-Digest"])
+def test_digests_are_checked_wherever_they_are_sent(device, field):
+    device.send([transaction()])
+    for call, body in (
+        ("/v1/receipts/confirm", b'{"through":1}'),
+        ("/v1/bundles", b'{"bundle_id":"%s","parts":[{"size":1,"sha256":"%s"}]}' % (
+            new_id().encode(), b"0" * 64)),
+    ):
+        def send(digest):
+            return device.http.post(device.base + call, data=body, timeout=30, headers={
+                "Content-Type": "application/json", field: digest})
+
+        def digest_of(content):
+            value = base64.b64encode(hashlib.sha256(content).digest()).decode()
+            return f"sha-256=:{value}:"
+
+        assert refusal(send(digest_of(body + b" "))) == (422, "digest_mismatch")
+        assert refusal(send("nonsense")) == (400, "invalid_request")
+        assert send(digest_of(body)).status_code in (201, 204)
