@@ -26,7 +26,9 @@ extension AdminCalls {
         let statuses: (before: ListenerStatus, after: ListenerStatus)
         do {
             statuses = try parts.listeners.change(change) { status in
-                wanted.isEmpty || wanted == ["*"] || wanted.contains(Self.tag(status)[...])
+                // An empty field names no status; taking it for none would overwrite blindly.
+                request.headers[.ifMatch] == nil || wanted == ["*"]
+                    || wanted.contains(Self.tag(status)[...])
             }
         } catch {
             throw Self.problem(error)
