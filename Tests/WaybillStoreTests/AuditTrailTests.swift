@@ -245,6 +245,7 @@ import WaybillPostgres
 
     @Test func followingMissesNoRowThatIsCommittedLate() async throws {
         try await withTrails { fixture, devices, superuser in
+            try await TestServer.waitForOlderTransactions(over: superuser)
             let newest = try await fixture.store.audit(AuditQuery(limit: 1))
             var cursor = try #require(AuditCursor(newest.newer))
             // Recorded first, committed last.
