@@ -5,12 +5,13 @@
 # WAYBILL_TEST_FUZZ_INPUTS=N sets how many inputs each fuzz test tries (default 2,000,000),
 # WAYBILL_TEST_SEED=N where they begin (default: at random, printed).
 # WAYBILL_TEST_FUZZ_SECONDS=N sets how long calls are made up for each side (default 1800).
-# WAYBILL_TEST_STEPS="fuzz calls address thread soak" chooses steps (default: all).
+# WAYBILL_TEST_LETTERS=N sets how many dead letters a bulk job goes over (default 100,000).
+# WAYBILL_TEST_STEPS="fuzz calls letters address thread soak" chooses steps (default: all).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/prepare.sh
 
-steps=${WAYBILL_TEST_STEPS:-fuzz calls address thread soak}
+steps=${WAYBILL_TEST_STEPS:-fuzz calls letters address thread soak}
 logs=.build/nightly-logs
 strictly=(--explicit-target-dependency-import-check error)
 # Unit tests without a server: what handles raw memory, threads and files.
@@ -49,6 +50,15 @@ calls() {
         Tests/acceptance/test_described_calls.py
 }
 
+# A job over more dead letters than a change has time for.
+letters() {
+    swift build --product waybill "${strictly[@]}"
+    WAYBILL_BIN="$(swift build --show-bin-path)/waybill" PYTHONDONTWRITEBYTECODE=1 \
+        WAYBILL_TEST_LETTERS=${WAYBILL_TEST_LETTERS:-100000} \
+        "$venv/bin/python" -m pytest -c Tests/acceptance/pytest.ini \
+        Tests/acceptance/test_dead_letters.py -k many
+}
+
 # The fast unit tests, a few thousand random inputs among them, under a sanitizer.
 sanitized() {
     swift test --sanitize "$1" "${strictly[@]}" --scratch-path ".build/nightly-$1" --filter "$fast"
@@ -68,6 +78,7 @@ mkdir -p "$logs"
 step "python packages" python_packages
 if wanted fuzz; then step "fuzz" fuzz; fi
 if wanted calls; then step "made-up calls" calls; fi
+if wanted letters; then step "many dead letters" letters; fi
 if wanted address; then step "address sanitizer" sanitized address; fi
 if wanted thread; then step "thread sanitizer" sanitized thread; fi
 if wanted soak; then soak; fi
