@@ -81,7 +81,7 @@ def test_bytes_are_compared_as_bytes(device):
 def test_tenants_do_not_share_ids(server, device):
     line = transaction()
     assert send(device, line) == ["accepted"]
-    stranger = server.new_device(server.create_tenant("elsewhere"))
+    stranger = server.new_device(server.create_tenant("another"))
     assert send(stranger, line) == ["accepted"]
 
 
