@@ -76,7 +76,7 @@ struct BundleCalls: Sendable {
         case .settled, .quarantined, .expired, nil: break
         }
         if let receipt = try await store.receipts(of: [key])[key] { return BundleStanding(receipt) }
-        if let here { return here }
+        intake.forget(key)
         return await intake.expired(key)
     }
 }

@@ -18,6 +18,9 @@ package protocol BundleQueue: Sendable {
     /// The cache of settled ones is bounded at 100,000. Never waits for the disk.
     func find(_ key: BundleKey) -> BundleEntry?
 
+    /// Forgets that the bundle is settled, so that it can be enqueued again; unsettled ones stay.
+    func forget(_ key: BundleKey)
+
     /// Hands out the next ready bundles; blocks the calling thread up to `request.wait`.
     ///
     /// - Returns: nil on timeout, when the request is cancelled, or once the queue is closed.

@@ -196,6 +196,10 @@ package final class DiskQueue: BundleQueue {
         shared.withLock { $0.state.find(key) }
     }
 
+    package func forget(_ key: BundleKey) {
+        shared.withLock { $0.state.forget(key) }
+    }
+
     // MARK: State
 
     package var status: DiskQueueStatus {

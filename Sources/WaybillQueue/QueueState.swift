@@ -118,6 +118,10 @@ struct QueueState: Sendable {
         finishedOrder.append((bundle.key, until))
     }
 
+    mutating func forget(_ key: BundleKey) {
+        finished[key] = nil
+    }
+
     /// Forgets settled bundles that are too old or too many.
     mutating func forgetFinished(now: Deadline) {
         while let oldest = finishedOrder.first,

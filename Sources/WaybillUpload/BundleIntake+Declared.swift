@@ -165,7 +165,7 @@ extension BundleIntake {
         case .existing(let entry):
             // Whose files its record names is not known here: ours are left to the next sweep.
             guard entry.bundleDigest == message.bundleDigest else { throw .conflict }
-            return await withReceipt(entry, of: opened.key)
+            return await confirmed(entry, of: opened.key) ?? BundleStanding(entry)
         }
     }
 
@@ -198,7 +198,10 @@ extension BundleIntake {
     /// A bundle that is not unfinished, as the queue or the database know it.
     private func handedOver(_ key: BundleKey) async throws(UploadError) -> BundleStanding {
         if let entry = queue.find(key), entry.state != .lost {
-            return await withReceipt(entry, of: key)
+            guard let standing = await confirmed(entry, of: key) else {
+                throw .notDeclared(partCount: nil)
+            }
+            return standing
         }
         switch await previous.find(key) {
         case .settled(let standing): return standing

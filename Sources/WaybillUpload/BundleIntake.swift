@@ -121,25 +121,38 @@ package struct BundleIntake: Sendable {
         case .existing(let entry):
             await part.discard()
             guard entry.bundleDigest == digest else { throw .conflict }
-            return .known(await withReceipt(entry, of: bundle.key))
+            return .known(await confirmed(entry, of: bundle.key) ?? BundleStanding(entry))
         }
     }
 
     /// A complete bundle, from the queue or from its receipt; nil while the database is away.
     func knownBundle(_ key: BundleKey) async -> BundleStanding? {
         if let entry = queue.find(key), entry.state != .lost {
-            return await withReceipt(entry, of: key)
+            return await confirmed(entry, of: key)
         }
         if case .settled(let standing) = await previous.find(key) { return standing }
         return nil
     }
 
-    /// A settled bundle's receipt lies in the database; it is left out when that does not answer.
-    func withReceipt(_ entry: BundleEntry, of key: BundleKey) async -> BundleStanding {
-        guard entry.state == .settled || entry.state == .quarantined,
-            case .settled(let standing) = await previous.find(key)
-        else { return BundleStanding(entry) }
-        return standing
+    /// What the queue knows, with the receipt from the database, without it when that does not
+    /// answer; nil when there is none: the database was restored from before, and the bundle is to
+    /// be taken again.
+    func confirmed(_ entry: BundleEntry, of key: BundleKey) async -> BundleStanding? {
+        guard entry.state == .settled || entry.state == .quarantined else {
+            return BundleStanding(entry)
+        }
+        switch await previous.find(key) {
+        case .settled(let standing): return standing
+        case .unknown: return BundleStanding(entry)
+        case .never:
+            forget(key)
+            return nil
+        }
+    }
+
+    /// To be called when the database has no receipt of a bundle that is settled here.
+    package func forget(_ key: BundleKey) {
+        queue.forget(key)
     }
 
     func keep(_ part: ReceivedPart) async throws(UploadError) -> PartContent {

@@ -195,6 +195,8 @@ final class MemoryQueue: BundleQueue {
 
     func find(_ key: BundleKey) -> BundleEntry? { state.withLock { $0.entries[key] } }
 
+    func forget(_ key: BundleKey) { state.withLock { $0.entries[key] = nil } }
+
     func lease(_ request: LeaseRequest) throws(QueueError) -> Lease? { nil }
 
     func settle(

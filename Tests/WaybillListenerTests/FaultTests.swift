@@ -278,6 +278,7 @@ private struct WatchedQueue: ListenerQueue {
         try await queue.enqueue(message)
     }
     func find(_ key: BundleKey) -> BundleEntry? { queue.find(key) }
+    func forget(_ key: BundleKey) { queue.forget(key) }
     func lease(_ request: LeaseRequest) throws(QueueError) -> Lease? {
         var request = request
         request.duration = .seconds(60)

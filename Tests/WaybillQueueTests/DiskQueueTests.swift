@@ -31,6 +31,20 @@ import WaybillThreads
         #expect(try queue.lease(QueueFixture.request()) == nil)
     }
 
+    @Test func takesASettledBundleAgainOnceItIsForgottenButNeverAnUnsettledOne() async throws {
+        let queue = try fixture.open(fixture.options())
+        defer { queue.close() }
+        let message = try QueueFixture.message(bundle: 5)
+        #expect(try await queue.enqueue(message) == .enqueued)
+        queue.forget(message.key)
+        #expect(queue.find(message.key)?.state == .queued)
+        let lease = try #require(try queue.lease(QueueFixture.request()))
+        try queue.settleAndWait(lease)
+        queue.forget(message.key)
+        #expect(queue.find(message.key) == nil)
+        #expect(try await queue.enqueue(message) == .enqueued)
+    }
+
     @Test func refusesASecondBundleOfTheSameKeyAndTellsWhatItHas() async throws {
         let queue = try fixture.open(fixture.options())
         defer { queue.close() }

@@ -242,6 +242,24 @@ import WaybillUpload
         #expect(setup.intake.find(setup.key(id))?.state == state)
     }
 
+    @Test func settledWithoutAReceiptInTheRestoredDatabaseIsTakenAsNew() async throws {
+        for state in [BundleState.settled, .quarantined] {
+            let setup = try DeclaredSetup()
+            let (one, many, part) = (BundleID.random(), BundleID.random(), BundleID.random())
+            setup.note(state, one, [bodies[0]])
+            setup.note(state, many, bodies)
+            setup.note(state, part, bodies)
+            // Nobody runs the history yet: what the queue knows is all that is known.
+            #expect(try await setup.post(bodies[0], one).isNew == false)
+            try await setup.running {
+                #expect(try await setup.post(bodies[0], one).isNew)
+                #expect(try await setup.declare(many, bodies).isNew)
+                let code = try await failure { try await setup.put(bodies[0], 1, of: part) }
+                #expect(code == "not_declared")
+            }
+        }
+    }
+
     @Test func settledLongAgoIsFoundInTheDatabase() async throws {
         let setup = try DeclaredSetup()
         let id = BundleID.random()
