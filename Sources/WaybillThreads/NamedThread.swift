@@ -3,13 +3,17 @@
 #else
     internal import Darwin
 #endif
+internal import Synchronization
 
 /// A joinable operating system thread with a name that `top -H` and debuggers show.
 ///
 /// Work that blocks (libpq, fsync, inflating a large part) runs on one of these and never on the
 /// cooperative pool or on an event loop.
+///
+/// A thread that nobody joined runs on without this object and leaves nothing behind when it ends.
 package final class NamedThread: Sendable {
     private let handle: ThreadHandle
+    private let isJoined = Atomic(false)
 
     /// Starts a thread that runs `body` once and then ends.
     ///
@@ -58,7 +62,13 @@ package final class NamedThread: Sendable {
 
     /// Waits until the body has returned. Call it once, from another thread, and never from a task.
     package func join() {
+        isJoined.store(true, ordering: .relaxed)
         pthread_join(handle.thread, nil)
+    }
+
+    deinit {
+        // A thread that is neither joined nor detached keeps its stack for ever.
+        if !isJoined.load(ordering: .relaxed) { pthread_detach(handle.thread) }
     }
 }
 
