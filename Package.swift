@@ -72,6 +72,9 @@ let package = Package(
         .systemLibrary(
             name: "CLibzip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
 
+        // Level 0: SHA-1 in vectors, optimised in debug builds too: every bundle waits for it.
+        .target(name: "CKeyLanes", cSettings: [.unsafeFlags(["-O2"])]),
+
         // Level 0: files that are compiled in.
         .target(
             name: "DemoFlights", resources: [.embedInCode("Resources/flights-week.csv.gz")],
@@ -92,7 +95,7 @@ let package = Package(
         // Level 2
         .target(
             name: "WaybillOpening",
-            dependencies: ["WaybillSealing", "CLibcrypto", "CZlib", "CLibzip"],
+            dependencies: ["WaybillSealing", "CKeyLanes", "CLibcrypto", "CZlib", "CLibzip"],
             swiftSettings: memorySafe),
         .target(
             name: "WaybillPostgres",
@@ -217,7 +220,7 @@ let package = Package(
             dependencies: ["WaybillObservability", logging, metrics], swiftSettings: strict),
         .testTarget(
             name: "WaybillOpeningTests",
-            dependencies: ["WaybillOpening", "WaybillSealing", "ArchiveTesting"],
+            dependencies: ["WaybillOpening", "WaybillSealing", "CLibcrypto", "ArchiveTesting"],
             swiftSettings: strict),
         .testTarget(
             name: "WaybillPostgresTests",

@@ -97,10 +97,8 @@ extension BundleOpener {
     ) throws(BundleFault) -> Surveyed {
         let salt = try salt(source, layout)
         do throws(OpeningError) {
-            let password = password(message, part: part, secret)
-            guard let keys = try PartKeys.derive([(password: password, salt: salt)]).first else {
-                throw .library("no key was derived")
-            }
+            let keys = PartKeys.derive(
+                password: password(message, part: part, secret), salt: salt)
             let key = PartUnderKey(part: part, layout: layout, keys: keys, epoch: secret.epoch)
             let reader = try reader(of: message, source, key, transactionsMax: transactionsMax)
             try reader.open()
@@ -117,14 +115,15 @@ extension BundleOpener {
         _ secret: EpochSecret
     ) throws(BundleFault) {
         let salt = try salt(source, layout)
-        for other in 1...message.parts.count where other != part {
+        let others = (1...message.parts.count).filter { $0 != part }
+        let passwords = others.map { password(message, part: $0, secret) }
+        let keys = PartKeys.derive(passwords.map { (password: $0, salt: salt) })
+        for (index, other) in others.enumerated() {
             try keeperBeat()
             do throws(OpeningError) {
-                let password = password(message, part: other, secret)
-                let keys = try PartKeys.derive([(password: password, salt: salt)])
                 _ = try PartOpener(
-                    source: source, layout: layout, password: password, keys: keys.first,
-                    limits: context.openingLimits)
+                    source: source, layout: layout, password: passwords[index],
+                    keys: keys[index], limits: context.openingLimits)
             } catch {
                 guard case .cannotOpen = error else { throw BundleFault(error) }
                 continue

@@ -49,7 +49,7 @@ struct BundleOpener {
             guard case .success(.one(_, _, let salt, let plans)) = draft else { return [] }
             return plans.map { (password: $0.password, salt: salt) }
         }
-        var derived = try PartKeys.derive(inputs)[...]
+        var derived = PartKeys.derive(inputs)[...]
         return drafts.map { draft in
             draft.map { draft in
                 switch draft {

@@ -1,87 +1,74 @@
+internal import CKeyLanes
 internal import CLibcrypto
 
-/// PBKDF2-HMAC-SHA1 (RFC 8018, section 5.2) with the key's two half-finished hashes kept, so that
-/// each round costs two compressions and no allocation.
+/// PBKDF2-HMAC-SHA1 (RFC 8018, section 5.2) of many passwords at once.
+///
+/// Each block of each key is a chain of rounds that depends on no other: as many run side by side as
+/// the processor's vectors have lanes.
 struct PasswordStretcher {
-    private let code: MessageCode
+    /// How many chains run side by side: the fastest way that this machine has.
+    static let best = PasswordStretcher(lanes: waybill_best_lanes())
 
-    init(password: [UInt8]) {
-        code = MessageCode(key: password)
+    /// Every way that this machine has.
+    static var all: [PasswordStretcher] {
+        [waybill_lanes_portable, waybill_lanes_avx2, waybill_lanes_avx512]
+            .filter { waybill_has_lanes($0) != 0 }.map { PasswordStretcher(lanes: $0) }
     }
 
-    /// `count` bytes of key material.
-    func stretch(salt: [UInt8], rounds: Int, count: Int) -> [UInt8] {
-        var material: [UInt8] = []
-        var index: UInt32 = 1
-        while material.count < count {
-            var last = code
-            last.update(salt)
-            last.update([24, 16, 8, 0].map { UInt8(truncatingIfNeeded: index >> $0) })
-            var words = Words(digest: last.finish())
-            var sum = words
-            for _ in 1..<rounds {
-                words = round(words)
-                sum.formXor(words)
+    private let lanes: waybill_lanes
+    /// Bytes of one block: a SHA-1 digest.
+    private static let blockCount = 20
+
+    private init(lanes: waybill_lanes) {
+        self.lanes = lanes
+    }
+
+    /// `count` bytes of key material of each input, in their order.
+    ///
+    /// - Parameter rounds: at least 1.
+    func stretch(
+        _ inputs: [(password: [UInt8], salt: [UInt8])], rounds: Int, count: Int
+    ) -> [[UInt8]] {
+        let blocks = (count + Self.blockCount - 1) / Self.blockCount
+        var chains: [waybill_chain] = []
+        chains.reserveCapacity(inputs.count * blocks)
+        for input in inputs {
+            let code = MessageCode(key: input.password)
+            for index in 1...UInt32(blocks) {
+                var first = code
+                first.update(input.salt)
+                first.update([24, 16, 8, 0].map { UInt8(truncatingIfNeeded: index >> $0) })
+                chains.append(
+                    waybill_chain(
+                        inner: code.innerState.words, outer: code.outerState.words,
+                        words: Self.words(first.finish())))
             }
-            material += sum.digest.prefix(count - material.count)
-            index += 1
         }
-        return material
-    }
-
-    /// HMAC of one digest: a 20-byte message after a 64-byte block, padded as SHA-1 asks.
-    private func round(_ words: Words) -> Words {
-        Self.compress(code.outerState, Self.compress(code.innerState, words))
-    }
-
-    private static func compress(_ start: SHA_CTX, _ message: Words) -> Words {
-        var state = start
-        var block = message.paddedBlock
-        unsafe withUnsafeBytes(of: &block) { bytes in
-            unsafe SHA1_Transform(
-                &state, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
+        unsafe chains.withUnsafeMutableBufferPointer { chains in
+            unsafe waybill_run_chains(chains.baseAddress, chains.count, Int32(rounds), lanes)
         }
-        return Words(h0: state.h0, h1: state.h1, h2: state.h2, h3: state.h3, h4: state.h4)
-    }
-}
-
-/// A SHA-1 digest as its five words.
-private struct Words {
-    var h0, h1, h2, h3, h4: UInt32
-
-    init(h0: UInt32, h1: UInt32, h2: UInt32, h3: UInt32, h4: UInt32) {
-        self.h0 = h0
-        self.h1 = h1
-        self.h2 = h2
-        self.h3 = h3
-        self.h4 = h4
+        return stride(from: 0, to: chains.count, by: blocks).map { start in
+            Array(chains[start..<start + blocks].flatMap(Self.bytes).prefix(count))
+        }
     }
 
-    init(digest: [UInt8]) {
+    private static func words(_ digest: [UInt8]) -> FiveWords {
         func word(_ index: Int) -> UInt32 {
             digest[4 * index..<4 * index + 4].reduce(0) { $0 << 8 | UInt32($1) }
         }
-        self.init(h0: word(0), h1: word(1), h2: word(2), h3: word(3), h4: word(4))
+        return (word(0), word(1), word(2), word(3), word(4))
     }
 
-    mutating func formXor(_ other: Words) {
-        h0 ^= other.h0
-        h1 ^= other.h1
-        h2 ^= other.h2
-        h3 ^= other.h3
-        h4 ^= other.h4
-    }
-
-    var digest: [UInt8] {
-        [h0, h1, h2, h3, h4].flatMap { word in
+    private static func bytes(_ chain: waybill_chain) -> [UInt8] {
+        let words = chain.words
+        return [words.0, words.1, words.2, words.3, words.4].flatMap { word in
             [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: word >> $0) }
         }
     }
+}
 
-    /// The last block of a message of 64 + 20 bytes: 672 bits.
-    var paddedBlock: SIMD16<UInt32> {
-        SIMD16(
-            h0.bigEndian, h1.bigEndian, h2.bigEndian, h3.bigEndian, h4.bigEndian,
-            UInt32(0x8000_0000).bigEndian, 0, 0, 0, 0, 0, 0, 0, 0, 0, UInt32(672).bigEndian)
-    }
+private typealias FiveWords = (UInt32, UInt32, UInt32, UInt32, UInt32)
+
+extension SHA_CTX {
+    fileprivate var words: FiveWords { (h0, h1, h2, h3, h4) }
 }
