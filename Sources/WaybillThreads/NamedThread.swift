@@ -1,9 +1,10 @@
+internal import Synchronization
+
 #if canImport(Glibc)
     internal import Glibc
 #else
     internal import Darwin
 #endif
-internal import Synchronization
 
 /// A joinable operating system thread with a name that `top -H` and debuggers show.
 ///
