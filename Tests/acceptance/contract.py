@@ -50,7 +50,8 @@ def closed(schema, *, outermost=True):
     for key, value in schema.items():
         if key in ("properties", "$defs"):
             result[key] = {name: closed(one) for name, one in value.items()}
-        elif key == "allOf":
+        elif key == "allOf" or key in ("oneOf", "anyOf") and "properties" in schema:
+            # Conditions on the members that stand beside them.
             result[key] = [closed(one, outermost=False) for one in value]
         elif key in ("items", "prefixItems", "oneOf", "anyOf", "additionalProperties"):
             result[key] = closed(value)
