@@ -91,8 +91,8 @@ def with_method(password, entry):
 BROKEN = {
     "empty": (lambda p, e: b"", "archive_empty"),
     "random": (lambda p, e: bytes(range(256)) * 4, "archive_not_zip"),
-    "before": (lambda p, e: b"x" + archive(p, e), "archive_surplus archive_not_zip"),
-    "after": (lambda p, e: archive(p, e) + b"x", "archive_surplus archive_not_zip"),
+    "before": (lambda p, e: b"x" + archive(p, e), "archive_surplus"),
+    "after": (lambda p, e: archive(p, e) + b"x", "archive_surplus"),
     "comment": (lambda p, e: archive(p, e, comment=b"hello"), "archive_comment"),
     "two entries": (two_entries, "archive_entries"),
     "no entries": (no_entries, "archive_entries"),
@@ -101,19 +101,19 @@ BROKEN = {
     "not encrypted": (lambda p, e: archive(None, e), "archive_not_encrypted"),
     "AES-128": (lambda p, e: archive(p, e, bits=128), "archive_encryption"),
     "AES-192": (lambda p, e: archive(p, e, bits=192), "archive_encryption"),
-    "local name": (with_local_name, "archive_inconsistent archive_name"),
+    "local name": (with_local_name, "archive_inconsistent"),
     "bzip2 inside": (with_method, "archive_method"),
 }
 
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_rule_is_422_with_its_code_and_nothing_is_kept(device, case):
-    make, codes = BROKEN[case]
+    make, code = BROKEN[case]
     bundle_id = new_id()
     entry = device.entry(bundle_id, [transaction()])
     answer = device.upload_raw(make(device.password(bundle_id), entry), bundle_id)
     problem = answer.json()
-    assert answer.status_code == 422 and problem["code"] in codes.split(), problem
+    assert answer.status_code == 422 and problem["code"] == code, problem
     assert problem["retryable"] is False
     good = device.seal(bundle_id, [transaction()])
     device.upload(bundle_id, good)
@@ -126,7 +126,7 @@ def test_an_archive_cut_anywhere_is_refused(device):
     for length in range(1, len(data), max(1, len(data) // 64)):
         answer = device.upload_raw(data[:length], bundle_id)
         assert answer.status_code == 422, length
-        assert answer.json()["code"].startswith("archive_"), length
+        assert answer.json()["code"] == "archive_truncated", length
     device.upload(bundle_id, data)
     assert device.receipt_of(bundle_id)["state"] == "settled"
 
@@ -157,7 +157,7 @@ def test_one_flipped_bit_of_the_ciphertext_is_quarantined(device):
 HEADERS = {
     "other bundle": ({"bundle_id": new_id()}, "binding_mismatch"),
     "other device": ({"device_id": new_id()}, "binding_mismatch"),
-    "other part": ({"part": 2}, "binding_mismatch header_invalid"),
+    "other part": ({"part": 2}, "binding_mismatch"),
     "other parts": ({"parts": 2}, "binding_mismatch"),
     "wrong count": ({"transactions": 5}, "binding_mismatch"),
     "no count": ({"transactions": ...}, "header_invalid"),
@@ -168,10 +168,10 @@ HEADERS = {
 
 @pytest.mark.parametrize("case", HEADERS)
 def test_a_header_that_does_not_fit_is_quarantined(device, case):
-    members, codes = HEADERS[case]
+    members, code = HEADERS[case]
     bundle_id = new_id()
     data = device.seal(bundle_id, [transaction()], header=members)
-    assert quarantined(device, bundle_id, data) in codes.split()
+    assert quarantined(device, bundle_id, data) == code
 
 
 @pytest.mark.parametrize("entry", [b"", b"\n", b"[]\n", b"not json\n", b"\xef\xbb\xbf{}\n"])
