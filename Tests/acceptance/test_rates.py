@@ -2,6 +2,7 @@
 refuses before the body, while settling goes on."""
 
 import concurrent.futures
+import secrets
 import threading
 import time
 
@@ -100,6 +101,40 @@ def test_refusals_are_one_line_of_the_log_and_not_hundreds(limited):
     lines = [line for line in log.splitlines()
              if "waybill.security" in line and '"unauthorized"' in line]
     assert len(lines) <= 2
+
+
+def test_put_is_counted_by_bytes_and_not_as_a_request(tmp_path):
+    server = start(
+        tmp_path, "rate-requests=1", "rate-requests-burst=4", "rate-bytes=1KiB",
+        "rate-bytes-burst=256KiB")
+    try:
+        tenant = server.create_tenant("acme")
+        device, other = server.new_device(tenant), server.new_device(tenant)
+        assert (device.limits["bytes_per_second"], device.limits["bytes_burst"]) == (1024, 256 << 10)
+
+        def declared(sender):
+            bundle = new_id()
+            parts = sender.seal_parts(bundle, [
+                [transaction()], [transaction(secrets.token_hex(150_000))], [transaction()]],
+                method=0)
+            return [part["upload"] for part in sender.declare(bundle, parts)["parts"]], parts
+
+        urls, parts = declared(device)
+        # Far more than requests would be let through; the quota of these is where it was.
+        for number in range(30):
+            assert device.put_raw(urls[0], parts[0]).status_code == (200 if number else 201)
+        assert get(device).status_code == 200
+        # 300 KB are more than what is left: they go through on credit, which is paid back first.
+        assert len(parts[1]) > 300_000
+        assert device.put_raw(urls[1], parts[1]).status_code == 201
+        refused = device.put_raw(urls[2], parts[2])
+        assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+        assert refused.json()["retryable"] is True and int(refused.headers["Retry-After"]) > 10
+        assert get(device).status_code == 200, "requests are counted by themselves"
+        urls, parts = declared(other)
+        assert other.put_raw(urls[0], parts[0]).status_code == 201
+    finally:
+        assert server.stop() == 0
 
 
 def test_a_full_backlog_is_503_before_the_body_and_settling_opens_it_again(tmp_path):
