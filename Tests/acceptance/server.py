@@ -49,6 +49,8 @@ class Server:
         self.device_address = f"127.0.0.1:{free_port()}"
         self.admin_address = f"127.0.0.1:{free_port()}"
         self.process = None
+        # What the line of a ready server names for devices: its address, or the URL that it was given.
+        self.announced = self.device_address
         # Words before the command, such as `prlimit …`.
         self.prefix = []
         self.starts = 0
@@ -67,7 +69,7 @@ class Server:
         if not line:
             raise AssertionError(
                 f"serve ended with {self.process.wait()}: {self.log_tail()}")
-        assert self.device_address in line and self.admin_address in line, line
+        assert self.announced in line and self.admin_address in line, line
         assert time.monotonic() - began < READY_SECONDS
         self.address = json.loads(pathlib.Path(self.data, "admin.json").read_text())
         return self

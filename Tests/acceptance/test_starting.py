@@ -1,0 +1,166 @@
+"""How a server starts, refuses to start, and ends: keys, configuration, schema, addresses, SIGTERM."""
+
+import json
+import os
+import pathlib
+import secrets
+import signal
+
+import pytest
+
+from raw import Raw
+from server import Postgres, Server, run
+from stranger import Device, enroll, new_id, transaction
+from test_http_framing import head
+
+
+@pytest.fixture
+def postgres():
+    postgres = Postgres()
+    yield postgres
+    postgres.stop("fast")
+    postgres.remove()
+
+
+@pytest.fixture
+def stopped(tmp_path, postgres):
+    """A server that has ended with a bundle in its queue, its device, and that bundle."""
+    server = Server(
+        tmp_path / "data", "--database-url", postgres.url, "--set", "listeners=0").start()
+    device = server.new_device(server.create_tenant("acme"))
+    bundle_id = new_id()
+    device.upload(bundle_id, device.seal(bundle_id, [transaction()]))
+    assert server.stop() == 0
+    yield server, device, bundle_id
+    if server.is_running:
+        server.stop()
+
+
+def refused(server):
+    """How `serve` ends where it must not start: exit code and standard error; nothing on standard output."""
+    result = run(
+        "serve", "--data-dir", server.data, "--device-address", server.device_address,
+        "--admin-address", server.admin_address, *server.options, check=False)
+    assert result.stdout == ""
+    return result.returncode, result.stderr
+
+
+def works_again(server, device, bundle_id):
+    server.options = [*server.options, "--set", "listeners=1"]
+    server.start()
+    assert device.receipt_of(bundle_id)["counts"]["accepted"] == 1
+
+
+@pytest.mark.parametrize("name", ["master", "root"])
+def test_a_key_file_that_others_may_read_is_refused_with_78(stopped, name):
+    server, device, bundle_id = stopped
+    key = pathlib.Path(server.data, "keys", name + ".key")
+    assert key.stat().st_mode & 0o777 == 0o600
+    key.chmod(0o644)
+    code, text = refused(server)
+    assert code == 78 and f"{name}.key" in text
+    key.chmod(0o600)
+    works_again(server, device, bundle_id)
+
+
+def test_a_wrong_master_key_is_refused_with_78_and_touches_nothing(stopped):
+    server, device, bundle_id = stopped
+    key = pathlib.Path(server.data, "keys", "master.key")
+    right = key.read_text()
+    key.write_text(secrets.token_hex(32) + "\n")
+    code, text = refused(server)
+    assert code == 78 and "key" in text
+    assert right.strip() not in text
+    key.write_text(right)
+    works_again(server, device, bundle_id)
+
+
+def test_an_unknown_key_a_duplicate_and_a_value_out_of_range_are_all_named_78(tmp_path):
+    """Configuration with an unknown key, a duplicate, a value out of range: all named, 78."""
+    file = tmp_path / "waybill.conf"
+    file.write_text("colour = red\nlisteners = 1\nlisteners = 2\nlisteners-max = 1000\n")
+    wanted = ["colour", "line 3", "listeners-max", "part-ratio-max", "WAYBILL_COLOR"]
+    for command in (["serve"], ["config", "check"]):
+        result = run(
+            *command, "--data-dir", tmp_path / "data", "--config", file, "--set",
+            "part-ratio-max=0", environment={"WAYBILL_COLOR": "x"}, check=False)
+        assert result.returncode == 78, command
+        assert [word for word in wanted if word not in result.stderr] == [], result.stderr
+    assert not (tmp_path / "data").exists(), "nothing was begun"
+
+
+def test_config_check_tells_values_with_their_origin_and_hides_secrets(tmp_path):
+    told = {one["key"]: one for one in json.loads(run(
+        "config", "check", "--output", "json", "--set", "listeners=7", "--database-url",
+        "postgresql://u:cafebabe@h/d", environment={"WAYBILL_LOG_LEVEL": "debug"}).stdout)}
+    assert (told["listeners"]["value"], told["listeners"]["origin"]) == ("7", "command line")
+    assert (told["log-level"]["value"], told["log-level"]["origin"]) == ("debug", "environment")
+    assert told["listeners-max"]["origin"] == "default"
+    assert "cafebabe" not in json.dumps(told)
+
+
+def test_serve_prints_one_line_with_both_addresses(tmp_path, postgres):
+    server = Server(tmp_path / "data", "--database-url", postgres.url).start()
+    server.process.send_signal(signal.SIGTERM)
+    # `start` has read the one line and found both addresses in it.
+    assert server.process.stdout.read() == ""
+    assert server.process.wait(timeout=60) == 0
+
+
+def test_the_schema_is_brought_up_to_date_by_migrate_and_not_with_no_migrate(tmp_path, postgres):
+    server = Server(tmp_path / "data", "--database-url", postgres.url, "--no-migrate")
+    code, text = refused(server)
+    assert code != 0 and "schema" in text
+    assert postgres.query("SELECT count(*) FROM pg_namespace WHERE nspname = 'waybill'") == "0"
+    for _ in range(2):
+        result = run("migrate", "--database-url", postgres.url, "--output", "json")
+        assert result.stdout == '{"migrated":true}\n'
+    server.start()
+    try:
+        device = server.new_device(server.create_tenant("acme"))
+        assert device.send([transaction()])["counts"]["accepted"] == 1
+    finally:
+        assert server.stop() == 0
+    assert run("migrate", check=False).returncode == 78, "without a database"
+
+
+def test_all_urls_begin_with_the_public_url(tmp_path, postgres):
+    public = "https://waybill.example.org/api"
+    server = Server(
+        tmp_path / "data", "--database-url", postgres.url, "--public-url", public + "/")
+    server.announced = public
+    server.start()
+    try:
+        code = server.codes(server.create_tenant("acme"))[0]
+        answer = enroll(f"http://{server.device_address}", code)
+        assert answer["base_url"] == public + "/v1"
+        device = Device(answer)
+        device.base = f"http://{server.device_address}"
+        bundle_id = new_id()
+        parts = device.seal_parts(bundle_id, [[transaction()], [transaction()]])
+        declared = device.declare_raw(bundle_id, parts)
+        assert declared.headers["Location"] == f"{public}/v1/bundles/{bundle_id}"
+        assert [part["upload"] for part in declared.json()["parts"]] == [
+            f"{public}/v1/bundles/{bundle_id}/parts/{number}" for number in (1, 2)]
+    finally:
+        assert server.stop() == 0
+
+
+def test_sigterm_in_an_upload_ends_with_0_and_queues_nothing_of_it(stopped):
+    server, device, _ = stopped
+    server.start()
+    bundle_id = new_id()
+    data = device.seal(bundle_id, [transaction()])
+    with Raw(server, timeout=60) as raw:
+        raw.send(head(device, f"Content-Length: {len(data)}", "Expect: 100-continue",
+                      bundle=bundle_id))
+        assert raw.answer().status == 100, "the upload is under way"
+        raw.send(data[:-7])
+        assert server.stop() == 0
+        assert raw.until_closed().status in (None, 408, 503)
+    assert os.listdir(server.data + "/parts") == []
+    server.options = [*server.options, "--set", "listeners=1"]
+    server.start()
+    assert device.http.get(f"{device.base}/v1/bundles/{bundle_id}", timeout=30).status_code == 404
+    device.upload(bundle_id, data)
+    assert device.receipt_of(bundle_id)["counts"]["accepted"] == 1
