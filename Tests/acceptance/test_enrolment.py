@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import uuid
 
 import pytest
@@ -14,10 +16,40 @@ def test_enrolment_tells_everything_once(server, tenant):
     assert answer["epoch"] == 1
     assert answer["server_time"].endswith("Z")
     assert answer["limits"]["record_bytes_max"] == 1 << 20
+    assert answer["base_url"] == server.device_url.removesuffix("/v1") + "/v1"
     me = device.get("/v1/device")
     assert me["device_id"] == device.id and me["tenant"] == tenant and me["epoch"] == 1
     assert me["last"] == 0 and me["confirmed"] == 0 and me["safe_through"] == 0
-    assert me["gaps"] == []
+    assert me["gaps"] == [] and "device_seq" not in me
+    assert me["limits"] == answer["limits"] and me["server_time"] >= answer["server_time"]
+    assert len({enroll(server.device_url, code)["secret"] for code in server.codes(tenant, 3)}) == 3
+
+
+def test_a_wrong_digest_does_not_use_up_the_code(server, tenant):
+    code = server.codes(tenant)[0]
+    body = ('{"code":"%s","name":"x"}' % code).encode()
+    for field in ("Content-Digest", "Repr-Digest"):
+        value = base64.b64encode(hashlib.sha256(body + b" ").digest()).decode()
+        answer = requests.post(
+            server.device_url + "/v1/enrollments", data=body, timeout=30,
+            headers={"Content-Type": "application/json", field: f"sha-256=:{value}:"})
+        assert (answer.status_code, answer.json()["code"]) == (422, "digest_mismatch")
+    enroll(server.device_url, code)
+
+
+def test_a_request_id_is_a_promise_until_the_first_authenticated_request_only(server, tenant):
+    """The first authenticated request counts, whatever it asks for; a code without a request_id works once."""
+    code, request_id = server.codes(tenant)[0], str(uuid.uuid4())
+    devices = {enroll(server.device_url, code, request_id=request_id)["device_id"] for _ in range(3)}
+    assert len(devices) == 1
+    last = enroll(server.device_url, code, request_id=request_id)
+    assert Device(last).http.get(
+        server.device_url + "/v1/nothing", timeout=30,
+        headers={"Authorization": f"Bearer {last['token']}"}).status_code == 404
+    assert Device(last).get("/v1/receipts")["receipts"] == []
+    with pytest.raises(Refused) as refused:
+        enroll(server.device_url, code, request_id=request_id)
+    assert (refused.value.status, refused.value.code) == (403, "code_invalid")
 
 
 def test_a_wrong_code_is_refused(server):

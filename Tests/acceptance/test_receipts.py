@@ -3,8 +3,9 @@ import time
 
 import pytest
 import requests
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from stranger import Refused, new_id, transaction
+from stranger import Refused, new_id, transaction, unb64url
 
 
 def fill(device, count):
@@ -20,6 +21,9 @@ def test_receipts_form_one_chain_without_a_gap(device):
     assert device.last == 12
     page = device.page()
     assert [receipt["seq"] for receipt in page["receipts"]] == list(range(1, 13))
+    assert page["receipts"][0]["previous"] == "0" * 64
+    assert [one["hash"] for one in page["receipts"][:-1]] == [
+        one["previous"] for one in page["receipts"][1:]]
     assert page["last"] == 12 and page["safe_through"] == 12
 
 
@@ -98,10 +102,17 @@ def test_what_was_not_issued_cannot_be_confirmed(device):
 
 
 def test_keys_are_public(device):
+    fill(device, 1)
+    receipt, = device.page()["receipts"]
     answer = requests.get(device.base + "/.well-known/waybill-keys.json", timeout=30)
     assert answer.status_code == 200
-    for key in answer.json()["keys"]:
-        assert set(key) >= {"key_id", "public_key", "not_before", "not_after"}
+    keys = answer.json()["keys"]
+    assert [one for one in keys if len(unb64url(one["public_key"])) != 32] == []
+    # The one that signed is there, and was valid then.
+    key, = [one for one in keys if one["key_id"] == receipt["key_id"]]
+    assert key["not_before"] <= receipt["settled_at"] and key["not_after"] is None
+    Ed25519PublicKey.from_public_bytes(unb64url(key["public_key"])).verify(
+        unb64url(receipt["signature"]), b"waybill/v1/receipt\0" + bytes.fromhex(receipt["hash"]))
 
 
 def test_a_devices_receipts_are_its_own(server, tenant, device):

@@ -51,6 +51,20 @@ def test_bundles_sealed_before_the_rotation_still_open(server, device):
     assert new.receipt_of(unknown)["code"] == "cannot_open"
 
 
+@pytest.mark.parametrize("told, opens", [(None, True), (1, True), (2, False)])
+def test_a_declaration_says_under_which_epoch_its_parts_were_sealed(server, device, told, opens):
+    """`{"bundle_id":"…","epoch":1,…}`; without it the open epochs are tried."""
+    bundle_id = new_id()
+    parts = device.seal_parts(bundle_id, [[transaction()], [transaction()]])
+    new = rotated(server, device)
+    status = new.declare(bundle_id, parts, epoch=told)
+    for part, data in zip(status["parts"], parts):
+        assert new.put_raw(part["upload"], data).status_code == 201
+    receipt = new.receipt_of(bundle_id)
+    assert (receipt["state"], receipt.get("code")) == (
+        ("settled", None) if opens else ("quarantined", "cannot_open"))
+
+
 def test_a_lost_answer_to_a_rotation_costs_nothing(server, device):
     device.send([transaction()])
     code, request_id = server.json("device", "rotate", device.id)["code"], str(uuid.uuid4())

@@ -188,6 +188,23 @@ def test_gaps_in_the_devices_numbers_show(device):
     me = device.get("/v1/device")
     assert me["device_seq"] == 5
     assert me["gaps"] == [[3, 4]]
+    for number, gaps in ((8, [[3, 4], [6, 7]]), (4, [[3, 3], [6, 7]]), (3, [[6, 7]])):
+        device.send([transaction()], header={"device_seq": number})
+        me = device.get("/v1/device")
+        assert (me["device_seq"], me["gaps"]) == (8, gaps)
+
+
+def test_sealed_anew_it_takes_a_new_id_and_the_same_number(device):
+    """Sealing anew changes bytes (random salt), so it takes a new bundle id (and the same `device_seq`)."""
+    device.send([transaction()], header={"device_seq": 1})
+    line, bundle_id = transaction(), new_id()
+    data = device.seal(bundle_id, [line], header={"device_seq": 2, "transactions": 7})
+    device.upload(bundle_id, data)
+    assert device.receipt_of(bundle_id)["state"] == "quarantined"
+    for outcome in ("accepted", "duplicate"):
+        assert device.send([line], header={"device_seq": 2})["counts"][outcome] == 1
+    me = device.get("/v1/device")
+    assert (me["device_seq"], me["gaps"]) == (2, [])
 
 
 def test_archive_helper_makes_what_the_contract_asks_for(device):
