@@ -2,12 +2,12 @@
 keeps failing, long lists of receipts, codes that are too old."""
 
 import subprocess
-import time
 
 import pytest
 
 from server import Postgres, Server
 from stranger import Refused, bundle_sha256, enroll, new_id, transaction
+from test_dead_letters import until
 
 # Bundles of these types fail, or wait for whoever holds the lock.
 TRIGGER = """
@@ -41,12 +41,6 @@ def upload(device, **members):
     bundle_id = new_id()
     device.upload(bundle_id, device.seal(bundle_id, [transaction(**members)]))
     return bundle_id
-
-
-def until(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"not in {seconds} s"
 
 
 def test_a_bundle_that_keeps_failing_is_quarantined_and_the_next_goes_on(world):
