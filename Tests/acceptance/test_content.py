@@ -36,6 +36,8 @@ def entry_of(device, bundle_id, case):
         "10,000 levels deep": text[:-1] + ',"note":' + "[" * 10_000 + "]" * 10_000 + "}\n" + line,
         "wrong version": json.dumps({**header, "waybill": 2}) + "\n" + line,
         "version as text": json.dumps({**header, "waybill": "1"}) + "\n" + line,
+        "byte order mark": "\ufeff" + text + "\n" + line,
+        "empty line before it": "\n" + text + "\n" + line,
         "duplicate key": text[:-1] + ',"part":1}\n' + line,
         "other bundle": json.dumps({**header, "bundle_id": new_id()}) + "\n" + line,
         "other device": json.dumps({**header, "device_id": new_id()}) + "\n" + line,
@@ -57,6 +59,7 @@ HEADER = {
     "missing": "header_invalid", "second": "header_invalid", "too long": "header_invalid",
     "10,000 levels deep": "header_invalid", "wrong version": "header_invalid",
     "version as text": "header_invalid", "duplicate key": "header_invalid",
+    "byte order mark": "header_invalid", "empty line before it": "header_invalid",
     "other bundle": "binding_mismatch", "other device": "binding_mismatch",
     "other part": "binding_mismatch", "count too high": "binding_mismatch",
     "count too low": "binding_mismatch", "count below 0": "header_invalid",
@@ -211,6 +214,16 @@ ACCEPTED = {
 @pytest.mark.parametrize("case", ACCEPTED)
 def test_a_line_within_the_rules_is_accepted(device, case):
     assert device.send([ACCEPTED[case]])["counts"]["accepted"] == 1
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "", "\r"])
+def test_the_last_line_feed_is_optional_and_a_carriage_return_is_white_space(device, end):
+    bundle_id = new_id()
+    lines = [transaction({"n": n}) for n in range(3)]
+    feed = "\r\n" if "\r" in end else "\n"
+    text = feed.join(json.dumps(one) for one in [device.header(bundle_id, 3), *lines]) + end
+    device.upload(bundle_id, archive(device.password(bundle_id), text.encode()))
+    assert device.receipt_of(bundle_id)["counts"]["accepted"] == 3
 
 
 @pytest.mark.parametrize("line", [line_with(actor="é" * 129), line_with(actor=7)], ids=range(2))

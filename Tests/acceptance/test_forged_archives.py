@@ -12,7 +12,21 @@ import pyzipper
 
 import forge as f
 from forge import aes, deflate, encrypted, field, flipped, forge
+from raw import Footprint
 from stranger import checked, new_id, transaction
+
+
+@pytest.fixture(scope="module", autouse=True)
+def the_server_is_as_before(server):
+    """The same process, memory and descriptors back, and what was acknowledged before is still there."""
+    device = server.new_device(server.create_tenant("before-forging"))
+    receipt = device.send([transaction()])
+    footprint = Footprint(server)
+    process = server.process.pid
+    yield
+    footprint.assert_back()
+    assert server.is_running and server.process.pid == process
+    assert device.status(receipt["bundle_id"])["receipt"] == receipt
 
 
 def u32(*values):

@@ -21,6 +21,16 @@ def test_tenants_are_created_once_and_listed(server, tenant):
     assert again.returncode == 1 and again.stdout == ""
 
 
+def test_a_tenants_name_is_a_slug_of_63_characters_at_most(server):
+    for name, status in (
+            ("0", 201), ("a-" + "9" * 61, 201), ("a" * 64, 400), ("", 400), ("-a", 400),
+            ("Acme", 400), ("a_b", 400), ("ä", 400), ("a/b", 400), ("a.b", 400)):
+        answer = server.admin("POST", "/admin/v1/tenants", json={"name": name})
+        assert answer.status_code == status, name
+        if status == 400:
+            assert answer.json()["code"] == "invalid_request"
+
+
 def test_invitations_are_json_with_codes_and_an_end(server, tenant):
     codes = server.json("device", "invite", "--tenant", tenant, "--count", 3)
     assert len({one["code"] for one in codes}) == 3

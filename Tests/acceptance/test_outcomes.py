@@ -78,6 +78,20 @@ def test_bytes_are_compared_as_bytes(device):
     assert send(device, line(id_, b"\x00\xff", "image/gif")) == ["conflict"]
 
 
+def test_only_type_instant_and_content_are_compared(device):
+    line = transaction({"text": "AA=="}, actor="nurse 7", extra=1)
+    assert send(device, line) == ["accepted"]
+    for change in ({"actor": "nurse 8"}, {"actor": ...}, {"extra": 2}, {"id": line["id"].upper()},
+                   {"occurred_at": "2026-11-21T02:00:00.0000009Z"}):
+        changed = {name: value for name, value in {**line, **change}.items() if value is not ...}
+        assert send(device, changed) == ["duplicate"], change
+    for change in ({"occurred_at": "2026-11-21T02:00:00.000001Z"}, {"type": "Visit.completed"},
+                   {"payload": {"text": "AA== "}}, {"payload": [{"text": "AA=="}]}):
+        assert send(device, {**line, **change}) == ["conflict"], change
+    del line["payload"]
+    assert send(device, {**line, "content_type": "text/plain", "body": "AA=="}) == ["conflict"]
+
+
 def test_tenants_do_not_share_ids(server, device):
     line = transaction()
     assert send(device, line) == ["accepted"]

@@ -5,8 +5,10 @@ import os
 import pathlib
 import secrets
 import signal
+import socket
 
 import pytest
+import requests
 
 from raw import Raw
 from server import Postgres, Server, run
@@ -144,6 +146,41 @@ def test_all_urls_begin_with_the_public_url(tmp_path, postgres):
             f"{public}/v1/bundles/{bundle_id}/parts/{number}" for number in (1, 2)]
     finally:
         assert server.stop() == 0
+
+
+def own_address():
+    """An address of this machine that is not loopback; None without one. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return None
+        address = probe.getsockname()[0]
+        return None if address.startswith("127.") else address
+
+
+def test_plain_http_is_spoken_to_loopback_and_to_trusted_proxies_only(tmp_path, postgres):
+    address = own_address()
+    if address is None:
+        pytest.skip("this machine has no address but loopback")
+    for proxy, codes in (("233.252.0.0/24", (200, 403)), (address + "/32", (200, 200))):
+        server = Server(
+            tmp_path / "data", "--database-url", postgres.url, "--trusted-proxy", proxy)
+        port = server.device_address.split(":")[1]
+        server.device_address = f"0.0.0.0:{port}"
+        server.announced = ":" + port
+        server.start()
+        try:
+            answers = [
+                requests.get(f"http://{host}:{port}/.well-known/waybill-keys.json", timeout=30)
+                for host in ("127.0.0.1", address)]
+            assert [answer.status_code for answer in answers] == list(codes)
+        finally:
+            assert server.stop() == 0
+    # Without a proxy to trust it does not start.
+    server.options = ["--database-url", postgres.url]
+    code, text = refused(server)
+    assert code == 78 and "device-address" in text
 
 
 def test_sigterm_in_an_upload_ends_with_0_and_queues_nothing_of_it(stopped):
