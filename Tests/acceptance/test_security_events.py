@@ -1,0 +1,58 @@
+"""BAD-INPUTS.md, for all: "one audit or security event"."""
+
+import re
+
+import pytest
+import requests
+
+from raw import exchange
+from server import Server
+from stranger import enroll, new_id, transaction
+from test_http_framing import head
+
+
+def refusals(server):
+    """How many refusals the server has told of, whatever the reason."""
+    text = requests.get(server.admin_url + "/metrics", timeout=30).text
+    return sum(map(int, re.findall(r"^waybill_refusals_total\{.*\} (\d+)$", text, re.M)))
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("watched") / "data").start()
+    server.device = server.new_device(server.create_tenant("acme"))
+    yield server
+    assert server.stop() == 0
+
+
+def get(path, **headers):
+    return lambda server: requests.get(server.device_url + path, headers=headers, timeout=30)
+
+
+def raw(*lines):
+    return lambda server: exchange(server, head(server.device, *lines) + "hello")
+
+
+def wrong_code(server):
+    with pytest.raises(Exception, match="code_invalid"):
+        enroll(server.device_url, "guess")
+
+
+STRANGERS = {
+    "no token": get("/v1/device"),
+    "wrong token": get("/v1/device", Authorization="Bearer guess"),
+    "wrong code": wrong_code,
+    "two lengths": raw("Content-Length: 5", "Content-Length: 6"),
+    "length and chunks": raw("Content-Length: 5", "Transfer-Encoding: chunked"),
+    "folded": raw("X-Folded: a\r\n b"),
+    "large header": raw("X: " + "y" * (100 << 10)),
+    "no HTTP": lambda server: exchange(server, "\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"),
+}
+
+
+@pytest.mark.parametrize("case", STRANGERS)
+def test_each_refusal_of_a_stranger_is_one_security_event(watched, case):
+    before = refusals(watched)
+    STRANGERS[case](watched)
+    assert refusals(watched) == before + 1
+    assert "waybill.security" in open(watched.data + ".log").read()
