@@ -475,6 +475,13 @@ def test_declarations_and_parts_are_received_while_postgresql_is_away(tmp_path):
             assert device.status(bundle_id)["state"] in ("queued", "processing")
             unknown = f"{device.base}/v1/bundles/{new_id()}/parts/1"
             assert refusal(device.put_raw(unknown, parts[0])) == (503, "database_unavailable")
+            # What is unfinished is known here; of what is not, nobody can say that it is not there.
+            other, others, _ = make(device)
+            device.declare(other, others)
+            listed = device.get("/v1/bundles", params={"state": "receiving"})["bundles"]
+            assert [one["bundle_id"] for one in listed] == [other]
+            assert device.give_up(other).status_code == 204
+            assert refusal(device.give_up(new_id())) == (503, "database_unavailable")
         finally:
             postgres.start()
         assert device.receipt_of(bundle_id, seconds=120)["counts"]["accepted"] == count

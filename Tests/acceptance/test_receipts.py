@@ -42,8 +42,10 @@ def test_pages_have_the_asked_size_and_values_over_the_maximum_are_clamped(devic
     fill(device, 5)
     assert [r["seq"] for r in device.page(after=1, limit=2)["receipts"]] == [2, 3]
     assert len(device.page(limit=100_000)["receipts"]) == 5
-    assert device.page(after=5)["receipts"] == []
-    assert device.page(after=5)["last"] == 5
+    assert len(device.page(limit=10**30)["receipts"]) == 5
+    assert len(device.page(wait=10**30)["receipts"]) == 5
+    for after in (5, 2**63 - 1, 2**63, 10**30):
+        assert device.page(after=after) == {"receipts": [], "last": 5, "safe_through": 5}
 
 
 @pytest.mark.parametrize("parameters", [
