@@ -178,8 +178,20 @@ def complain(judge, response, where):
     for fault in judge.iter_errors(body):
         at = "/".join(map(str, fault.absolute_path))
         raise Undocumented(f"{where}: {at}: {fault.message}: {response.text[:1000]}")
-    if media_type(response) == PROBLEM and body["status"] != response.status_code:
-        raise Undocumented(f"{where}: the problem says {body['status']}")
+    if media_type(response) == PROBLEM:
+        check_problem(body, response, where)
+
+
+def check_problem(problem, response, where):
+    """What the schema cannot say: the status is the answer's, and it says whether to try again."""
+    status = response.status_code
+    if problem["status"] != status:
+        raise Undocumented(f"{where}: the problem says {problem['status']}")
+    # "408, 425, 429, 5xx: try again […] Other 4xx: stop and report."
+    if problem["retryable"] is not (status in (408, 425, 429) or status >= 500):
+        raise Undocumented(f"{where}: retryable is {problem['retryable']}")
+    if status in (429, 503, 507) and not response.headers.get("Retry-After", "").isdigit():
+        raise Undocumented(f"{where}: without Retry-After")
 
 
 seen = set()

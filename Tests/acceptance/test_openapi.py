@@ -123,8 +123,13 @@ KIND = {"Content-Type": contract.PROBLEM}
     Answer("POST", "/v1/receipts/confirm", 409, CONFIRMED | {"code": "other"}, KIND),
     Answer("POST", "/v1/receipts/confirm", 409, CONFIRMED | {"status": 400}, KIND),
     Answer("POST", "/v1/receipts/confirm", 409, CONFIRMED | {"path": "/"}, KIND),
+    Answer("POST", "/v1/receipts/confirm", 409, CONFIRMED | {"retryable": True}, KIND),
+    Answer("POST", "/v1/receipts/confirm", 429, CONFIRMED | {
+        "status": 429, "code": "rate_limited"}, {**KIND, "Retry-After": "1"}),
+    Answer("POST", "/v1/receipts/confirm", 429, CONFIRMED | {
+        "status": 429, "code": "rate_limited", "retryable": True}, KIND),
     Answer("POST", "/v1/receipts", 405, CONFIRMED | {"status": 405}, KIND),
-], ids=range(12))
+], ids=range(15))
 def test_the_judge_sees_what_the_document_does_not_describe(answer):
     with pytest.raises(contract.Undocumented):
         contract.check(answer)
@@ -133,6 +138,8 @@ def test_the_judge_sees_what_the_document_does_not_describe(answer):
 def test_the_judge_lets_pass_what_it_describes():
     contract.check(Answer("GET", "/v1/receipts", 200, {"receipts": [], "last": 0, "safe_through": 0}))
     contract.check(Answer("POST", "/v1/receipts/confirm", 409, CONFIRMED, KIND))
+    contract.check(Answer("POST", "/v1/receipts/confirm", 429, CONFIRMED | {
+        "status": 429, "code": "rate_limited", "retryable": True}, {**KIND, "Retry-After": "1"}))
 
 
 def test_contract_types_of_the_lines_agree_with_the_strangers(device):

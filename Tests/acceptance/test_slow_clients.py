@@ -12,7 +12,7 @@ import pytest
 
 from raw import Footprint, Raw
 from server import Postgres, Server
-from stranger import new_id, transaction
+from stranger import checked, new_id, transaction
 from test_http_framing import head
 from test_tls import make_certificate
 
@@ -172,13 +172,18 @@ def test_with_64_descriptors_only_accepts_back_off(tmp_path):
     try:
         server.start()
         device = server.new_device(server.create_tenant("acme"))
-        held = [Raw(server) for _ in range(100)]
+        held = [Raw(server) for _ in range(64)]
         for connection in held:
             connection.send("GET /v1/device HTTP/1.1\r\n")
-        assert server.is_running
+        # Those that wait take nothing from the queue, the database and the operators.
+        for _ in range(5):
+            assert Footprint(server).descriptors < 64
+            assert checked(server.admin("GET", "/admin/v1/status")).json()["queue"]["depth"] == 0
+        # The slow heads are closed one after the other, and those that waited come in: each is answered.
         for connection in held:
-            connection.socket.close()
+            assert connection.until_closed().status == 408
         assert device.send([transaction()])["counts"]["accepted"] == 1
+        assert "Too many open files" not in open(server.data + ".log").read()
     finally:
         assert server.stop() == 0
         postgres.stop("fast")
