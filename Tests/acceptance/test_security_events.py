@@ -56,3 +56,35 @@ def test_each_refusal_of_a_stranger_is_one_security_event(watched, case):
     STRANGERS[case](watched)
     assert refusals(watched) == before + 1
     assert "waybill.security" in open(watched.data + ".log").read()
+
+
+def upload(data=None, **options):
+    def send(server):
+        device, bundle_id = server.device, new_id()
+        content = device.seal(bundle_id, [transaction()]) if data is None else data
+        return device.upload_raw(content, bundle_id, **options)
+    return send
+
+
+def elsewhere(server):
+    stranger, bundle_id = server.new_device("acme"), new_id()
+    stranger.upload(bundle_id, stranger.seal(bundle_id, [transaction()]))
+    return server.device.http.get(
+        f"{server.device.base}/v1/bundles/{bundle_id}", timeout=30)
+
+
+DEVICES = {
+    "archive_empty": (upload(b""), 422),
+    "archive_not_zip": (upload(b"x" * 500), 422),
+    "digest_mismatch": (upload(headers={"Content-Digest": f"sha-256=:{'A' * 43}=:"}), 422),
+    "a gzip body": (upload(headers={"Content-Encoding": "gzip"}), 415),
+    "somebody else's bundle": (elsewhere, 404),
+}
+
+
+@pytest.mark.parametrize("case", DEVICES)
+def test_each_refusal_of_a_device_is_one_security_event(watched, case):
+    send, status = DEVICES[case]
+    before = refusals(watched)
+    assert send(watched).status_code == status
+    assert refusals(watched) == before + 1
