@@ -103,6 +103,14 @@ def test_what_was_not_issued_cannot_be_confirmed(device):
     assert (refused.value.status, refused.value.code) == (400, "invalid_request")
 
 
+@pytest.mark.parametrize("through", [2**63 - 1, 2**63, 10**30])
+def test_numbers_of_any_size_over_the_last_are_not_issued(device, through):
+    fill(device, 1)
+    with pytest.raises(Refused) as refused:
+        device.confirm(through)
+    assert (refused.value.status, refused.value.code) == (409, "not_issued")
+
+
 def test_keys_are_public(device):
     fill(device, 1)
     receipt, = device.page()["receipts"]
