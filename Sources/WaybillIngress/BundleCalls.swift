@@ -19,6 +19,7 @@ struct BundleCalls: Sendable {
         let started = Timestamp.now
         let clock = ContinuousClock.now
         let fields = try UploadFields(call.request.headers)
+        try device.check(epoch: fields.epoch)
         let receiver = try intake.begin(
             declaredByteCount: fields.byteCount, expecting: fields.digests)
         try await call.receive(into: receiver, announced: fields.byteCount)

@@ -28,21 +28,24 @@ package final class DeviceAuthenticator: Sendable {
     /// The device whose valid token this is, as far as this process knows; asks nobody.
     func known(_ fields: HTTPFields) -> RegisteredDevice? {
         guard let token = BearerToken(fields), let device = registry.find(tokenHash: token.hash),
-            !device.isRevoked
+            !device.isRevoked, registry.noteSeen(device)
         else { return nil }
-        registry.noteSeen(device)
         return device
     }
 
     /// The device; notes its first request.
     ///
     /// - Throws: 401 with one and the same text for a missing, malformed, unknown or revoked token;
-    ///   503 when only the database could say.
+    ///   503 when only the database could say, or when the
+    ///   token is being replaced.
     package func authenticate(_ fields: HTTPFields) async throws(Problem) -> RegisteredDevice {
         guard let token = BearerToken(fields) else { throw Self.refusal }
         let device = try await find(token.hash)
         guard let device, !device.isRevoked else { throw Self.refusal }
-        registry.noteSeen(device)
+        guard registry.noteSeen(device) else {
+            throw Problem(
+                .databaseUnavailable, "The device is being enrolled again.", retryAfter: 1)
+        }
         return device
     }
 

@@ -21,8 +21,11 @@ struct DeviceCalls: Sendable {
         guard !request.code.isEmpty, request.code.utf8.count <= 200 else {
             throw Problem(StoreError.codeInvalid)
         }
-        let enrollment = try await directory.enroll(request)
-        registry.merge([enrollment.device])
+        let enrollment = try await registry.replacing { mayReplace in
+            let enrollment = try await directory.enroll(request, mayReplace: mayReplace)
+            registry.merge([enrollment.device])
+            return enrollment
+        }
         await saveRegistry()
         let answer = EnrollmentAnswer(
             baseURL: options.baseURL(authority: call.request.head.authority) + "/v1",

@@ -23,6 +23,8 @@ package final class DeviceRegistry: Sendable {
         var departed: Set<DeviceID> = []
         var hasNewEpoch = false
         var changeCount = 0
+        /// Unseen devices that are being enrolled again, and how often at this moment.
+        var replaced: [DeviceID: Int] = [:]
     }
 
     private let state = Mutex(State())
@@ -105,17 +107,49 @@ package final class DeviceRegistry: Sendable {
     }
 
     /// Notes the device's authenticated request; only the first one changes anything.
-    func noteSeen(_ device: RegisteredDevice) {
-        guard !device.isSeen else { return }
-        change { state in
+    ///
+    /// - Returns: false when the device is being enrolled again at this moment, and the token may
+    ///   turn out to be replaced.
+    func noteSeen(_ device: RegisteredDevice) -> Bool {
+        guard !device.isSeen else { return true }
+        let isNoted = change { state in
+            guard state.replaced[device.deviceID] == nil else { return false }
             guard var known = state.entries[device.deviceID]?.device, !known.isSeen,
                 known.tokenHash == device.tokenHash
-            else { return }
+            else { return true }
             known.isSeen = true
             state.put(known)
             state.unmarked.insert(device.deviceID)
+            return true
         }
-        wakeUp.yield()
+        if isNoted { wakeUp.yield() }
+        return isNoted
+    }
+
+    /// Enrols while no device is seen for the first time whose token and secret that replaces:
+    /// what it sealed under the old secret could not be opened any more.
+    ///
+    /// - Parameter enroll: is given what to ask before a device's token and secret are replaced.
+    package func replacing<Result: Sendable>(
+        _ enroll: (@escaping @Sendable (DeviceID) -> Bool) async throws -> Result
+    ) async rethrows -> Result {
+        let held = HeldDevices()
+        defer {
+            state.withLock { state in
+                for id in held.ids {
+                    let count = (state.replaced[id] ?? 1) - 1
+                    state.replaced[id] = count == 0 ? nil : count
+                }
+            }
+        }
+        return try await enroll { id in
+            self.state.withLock { state in
+                guard state.entries[id]?.device.isSeen != true else { return false }
+                state.replaced[id, default: 0] += 1
+                held.add(id)
+                return true
+            }
+        }
     }
 
     /// Devices whose first request the database has not been told.
@@ -212,5 +246,16 @@ extension DeviceRegistry.State {
         unmarked.remove(id)
         unsaved.insert(id)
         departed.insert(id)
+    }
+}
+
+/// Devices that one enrolment holds.
+private final class HeldDevices: Sendable {
+    private let list = Mutex<[DeviceID]>([])
+
+    var ids: [DeviceID] { list.withLock { $0 } }
+
+    func add(_ id: DeviceID) {
+        list.withLock { $0.append(id) }
     }
 }

@@ -5,7 +5,11 @@ package import WaybillUpload
 
 /// The devices, as the ingress needs them from the database.
 package protocol DeviceDirectory: Sendable {
-    func enroll(_ request: EnrollmentRequest) async throws(StoreError) -> Enrollment
+    /// - Parameter mayReplace: asked, when a code is used again, whether the token and secret of the
+    ///   device that it has made may be replaced.
+    func enroll(
+        _ request: EnrollmentRequest, mayReplace: @escaping @Sendable (DeviceID) -> Bool
+    ) async throws(StoreError) -> Enrollment
     func markSeen(_ device: DeviceID, epoch: Int) async throws(StoreError)
     /// Devices that changed since then; all of them for nil.
     func registry(changedSince: Timestamp?) async throws(StoreError) -> [RegisteredDevice]

@@ -22,6 +22,7 @@ struct PartCalls: Sendable {
         let request = try await JSONBody.decode(
             DeclarationRequest.self, of: call, bytesMax: Self.declarationBytesMax)
         try Self.check(request, call.request.headers)
+        try device.check(epoch: request.epoch)
         let declared = try await intake.declare(
             BundleDeclaration(
                 tenant: device.tenantID, tenantSlug: device.tenantSlug, deviceID: device.deviceID,

@@ -13,7 +13,8 @@ extension Problem {
         case .digestMismatch(let algorithm):
             self.init(
                 .digestMismatch,
-                "The bytes received do not have the \(algorithm.rawValue) that was sent.")
+                "The bytes received do not have the \(algorithm.rawValue) that was sent or declared."
+            )
         case .refused(let refusal):
             self = .archive(
                 code: refusal.code.rawValue,

@@ -110,7 +110,11 @@ struct Daemon {
             queue: queue, rootKey: rootKey, databaseURL: databaseURL, bell: bell, gate: gate)
         let previous = PreviousBundles(source: ReceiptHistory(store: store))
         let unfinished = try OpenBundles(path: directory.bundles, partsPath: directory.parts) {
-            queue.find($0).map { $0.state != .lost } ?? false
+            switch queue.find($0)?.state {
+            case .queued, .processing: true
+            // What the queue calls settled may be taken again, with a database that was restored.
+            default: false
+            }
         }
         let parts = try PartDirectory(
             path: directory.parts, keeping: queue.liveFileNames.union(unfinished.fileNames))

@@ -10,6 +10,8 @@ struct Enrolling: Sendable {
     let rootKey: RootKey
     /// For how long the epochs before a rotation stay open.
     let epochGrace: Duration
+    /// Whether a device that the database has not seen may get another token and secret.
+    let mayReplace: @Sendable (DeviceID) -> Bool
 
     /// What the code is for, locked until the transaction ends.
     private struct Invited {
@@ -52,7 +54,7 @@ struct Enrolling: Sendable {
         if invited.isUsed {
             // The first answer was lost: the same request gets another one.
             guard let device = invited.device, let wanted = request.requestID,
-                invited.requestID == wanted.words
+                invited.requestID == wanted.words, mayReplace(device)
             else { throw StoreError.codeInvalid }
             try renew(device, invited, over: connection)
             return device

@@ -8,16 +8,22 @@ extension Store {
     /// Of a rotated device the old token is worth nothing from here on; its earlier epochs stay open
     /// for the time of grace.
     ///
+    /// - Parameter mayReplace: asked before a token and secret are renewed; false where the device
+    ///   was seen, and the database was not told so yet.
     /// - Throws: ``StoreError/codeInvalid`` for a code that is unknown, used, replaced or too old,
     ///   and for one of a revoked device; ``StoreError/invalid(_:)`` for a name that is empty, over
     ///   200 characters or has a NUL.
-    package func enroll(_ request: EnrollmentRequest) async throws(StoreError) -> Enrollment {
+    package func enroll(
+        _ request: EnrollmentRequest,
+        mayReplace: @escaping @Sendable (DeviceID) -> Bool = { _ in true }
+    ) async throws(StoreError) -> Enrollment {
         guard (1...200).contains(request.name.unicodeScalars.count),
             !request.name.unicodeScalars.contains("\0")
         else { throw .invalid("name: 1 to 200 characters") }
         let enrolling = Enrolling(
             request: request, codeHash: InvitationCode.hash(of: request.code),
-            secrets: DeviceSecrets(), rootKey: rootKey, epochGrace: options.epochGrace)
+            secrets: DeviceSecrets(), rootKey: rootKey, epochGrace: options.epochGrace,
+            mayReplace: mayReplace)
         return try await perform(as: .server) { connection in
             try enrolling.run(over: connection)
         }

@@ -30,6 +30,11 @@ package struct BundleDeclaration: Sendable, Equatable {
 
     package var key: BundleKey { BundleKey(deviceID: deviceID, bundleID: bundleID) }
 
+    /// Whether both say the same of the same bundle, whenever they came.
+    func isSame(as other: BundleDeclaration) -> Bool {
+        key == other.key && epoch == other.epoch && parts == other.parts
+    }
+
     /// Bytes of all parts whose size was told.
     package var byteCount: Int {
         parts.reduce(0) { sum, part in

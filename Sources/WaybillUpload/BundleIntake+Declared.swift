@@ -22,7 +22,7 @@ extension BundleIntake {
         try check(declaration)
         return try await turns.take(declaration.key) { () async throws(UploadError) -> Declared in
             if let opened = open.find(declaration.key) {
-                guard opened.declaration.parts == declaration.parts else { throw .conflict }
+                guard opened.declaration.isSame(as: declaration) else { throw .conflict }
                 return .known(opened.isComplete ? try await handOver(opened) : opened.standing)
             }
             if let known = await knownBundle(declaration.key) {

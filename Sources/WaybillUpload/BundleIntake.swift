@@ -94,10 +94,17 @@ package struct BundleIntake: Sendable {
             throw .conflict
         }
         if let known = await knownBundle(bundle.key) {
-            await part.discard()
-            guard known.bundleDigest == digest else { throw .conflict }
-            if opened != nil { await open.finish(bundle.key) }
-            return .known(known)
+            guard known.bundleDigest == digest else {
+                await part.discard()
+                throw .conflict
+            }
+            guard known.isDone, known.receipt == nil else {
+                await part.discard()
+                if opened != nil { await open.finish(bundle.key) }
+                return .known(known)
+            }
+            // The database, which has the receipt, is away: taken once more, resolved at settling.
+            queue.forget(bundle.key)
         }
         if let opened, opened.isComplete {
             await part.discard()
@@ -125,7 +132,8 @@ package struct BundleIntake: Sendable {
         }
     }
 
-    /// A complete bundle, from the queue or from its receipt; nil while the database is away.
+    /// A complete bundle, from the queue or from its receipt; nil when neither knows it, or only
+    /// the database could say and is away.
     func knownBundle(_ key: BundleKey) async -> BundleStanding? {
         if let entry = queue.find(key), entry.state != .lost {
             return await confirmed(entry, of: key)
@@ -138,12 +146,11 @@ package struct BundleIntake: Sendable {
     /// answer; nil when there is none: the database was restored from before, and the bundle is to
     /// be taken again.
     func confirmed(_ entry: BundleEntry, of key: BundleKey) async -> BundleStanding? {
-        guard entry.state == .settled || entry.state == .quarantined else {
-            return BundleStanding(entry)
-        }
+        let known = BundleStanding(entry)
+        guard known.isDone else { return known }
         switch await previous.find(key) {
         case .settled(let standing): return standing
-        case .unknown: return BundleStanding(entry)
+        case .unknown: return known
         case .never:
             forget(key)
             return nil
@@ -180,12 +187,10 @@ package struct BundleIntake: Sendable {
         do {
             return try await queue.enqueue(message)
         } catch {
-            // After a failed sync the record may be on disk all the same: its file must stay until
-            // the next start has read the log.
-            switch error {
-            case .unhealthy, .io: break
-            default: await part.discard()
-            }
+            // After a failed write or sync the record may be on disk all the same: its file must
+            // stay until the next start has read the log.
+            if case .unhealthy = error { throw .queue(error) }
+            await part.discard()
             throw .queue(error)
         }
     }

@@ -28,6 +28,9 @@ package struct BundleStanding: Sendable, Equatable {
             parts: partByteCounts.map { PartStanding(complete: $0) }, receipt: receipt)
     }
 
+    /// There is a receipt, shown or not.
+    var isDone: Bool { state == .settled || state == .quarantined }
+
     init(_ entry: BundleEntry) {
         self.init(
             state: entry.state, bundleDigest: entry.bundleDigest,

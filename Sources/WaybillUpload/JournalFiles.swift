@@ -93,10 +93,12 @@ actor JournalFiles {
         try Self.sync(descriptor)
     }
 
-    /// Forgets a journal that was given up.
+    /// Forgets a journal that was given up, and what came of the same bundle before.
     func remove(_ key: BundleKey) throws(UploadError) {
-        guard unlink(openPath(of: key)) == 0 || errno == ENOENT else {
-            throw UploadError(errno: errno, operation: "unlink")
+        for path in [openPath(of: key), donePath(of: key)] {
+            guard unlink(path) == 0 || errno == ENOENT else {
+                throw UploadError(errno: errno, operation: "unlink")
+            }
         }
         try Self.syncDirectory(openPath)
     }
@@ -123,17 +125,32 @@ actor JournalFiles {
     }
 
     /// Unlinks journals that were last written before `time`.
-    func sweepDone(before time: Timestamp) {
+    ///
+    /// A week of them may be many: other calls get their turn after every few hundred.
+    nonisolated func sweepDone(before time: Timestamp) async {
         for folder in [donePath, openPath] {
-            // What cannot be listed or unlinked now is left to the next sweep.
-            for name in (try? Self.names(in: folder)) ?? [] {
-                guard folder == donePath || name.hasSuffix(Self.damagedSuffix) else { continue }
-                var status = stat()
-                guard stat(folder + "/" + name, &status) == 0,
-                    Int64(status.st_mtim.tv_sec) * 1_000_000 < time.microseconds
-                else { continue }
-                unlink(folder + "/" + name)
+            var names = await list(folder).filter {
+                folder == donePath || $0.hasSuffix(Self.damagedSuffix)
+            }[...]
+            while !names.isEmpty {
+                await unlinkOld(names.prefix(Self.sweptAtOnce), in: folder, before: time)
+                names = names.dropFirst(Self.sweptAtOnce)
             }
+        }
+    }
+
+    private static let sweptAtOnce = 500
+
+    /// What cannot be listed now is left to the next sweep.
+    private func list(_ folder: String) -> [String] { (try? Self.names(in: folder)) ?? [] }
+
+    private func unlinkOld(_ names: ArraySlice<String>, in folder: String, before time: Timestamp) {
+        for name in names {
+            var status = stat()
+            guard stat(folder + "/" + name, &status) == 0,
+                Int64(status.st_mtim.tv_sec) * 1_000_000 < time.microseconds
+            else { continue }
+            unlink(folder + "/" + name)
         }
     }
 

@@ -48,16 +48,17 @@ extension OpenBundles {
         for case let part? in bundle.completed
         where byteCountOfFile(part.fileName) != part.byteCount {
             bundle.remove(part.number)
-            guard !wasComplete else { continue }
-            logger.error(
+            logger.log(
+                level: wasComplete ? .notice : .error,
                 "the file of a part is missing or damaged: its device sends it again",
                 metadata: [
                     "bundle.id": "\(bundle.key.bundleID)", "part": "\(part.number)",
                     "file": "\(part.fileName)",
                 ])
         }
-        guard wasComplete, !bundle.isComplete else { return bundle }
-        // Files of a complete bundle go only after it was handed over and settled.
+        guard wasComplete, bundle.completedCount == 0 else { return bundle }
+        // Files of a complete bundle go only after it was handed over and settled. When some are
+        // there, the last part was refused after its entry had reached the disk.
         logger.notice(
             "a complete bundle whose files are gone counts as handed over",
             metadata: ["bundle.id": "\(bundle.key.bundleID)"])

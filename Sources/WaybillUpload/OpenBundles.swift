@@ -98,6 +98,9 @@ package final class OpenBundles: Sendable {
             try await files.write(bytes, of: declaration.key)
         } catch {
             state.withLock { $0.remove(declaration.key) }
+            // The journal may be in place all the same. If it cannot be taken away either, the next
+            // start finds a bundle that nobody was told of; it expires.
+            try? await files.remove(declaration.key)
             throw error
         }
         bundle.journalByteCount = bytes.count

@@ -91,6 +91,32 @@ import WaybillStore
         }
     }
 
+    /// The database was not told of the first request yet: this node knows of it.
+    @Test func enrolmentIsNotRepeatedAfterTheFirstAuthenticatedRequest() async throws {
+        let side = try DeviceSide()
+        side.store.addCode("c0de")
+        try await side.run { client in
+            func enroll() async throws -> TestResponse {
+                try await client.execute(
+                    uri: "/v1/enrollments", method: .post,
+                    headers: [.contentType: "application/json"],
+                    body: ByteBuffer(
+                        string: """
+                            {"code":"c0de","name":"n",\
+                            "request_id":"0190163d-8694-739b-aea5-966c26f8ad91"}
+                            """))
+            }
+            let first = try await enroll()
+            let second = try await enroll()
+            try expectEqual(first.json()["device_id"]?.text, second.json()["device_id"]?.text)
+            let token = try #require(try second.json()["token"]?.text)
+            let device = try await client.execute(
+                uri: "/v1/device", method: .get, headers: [.authorization: "Bearer \(token)"])
+            #expect(device.status == .ok)
+            try expect("code_invalid", of: try await enroll())
+        }
+    }
+
     @Test func joinsReceiptsAsTheyWereSigned() async throws {
         let side = try DeviceSide()
         let documents = (1...3).map { #"{"seq":\#($0),"x":1.0}"# }

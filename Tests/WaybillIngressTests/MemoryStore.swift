@@ -11,7 +11,7 @@ final class MemoryStore: DeviceDirectory, ReceiptStore {
     private struct State {
         var isAway = false
         var devices: [RegisteredDevice] = []
-        var codes: Set<String> = []
+        var codes: [String: (device: DeviceID?, count: Int)] = [:]
         var seen: [DeviceID] = []
         var lookUps = 0
         var receipts: [DeviceID: [StoredReceipt]] = [:]
@@ -39,7 +39,7 @@ final class MemoryStore: DeviceDirectory, ReceiptStore {
     }
 
     func addCode(_ code: String) {
-        state.withLock { _ = $0.codes.insert(code) }
+        state.withLock { $0.codes[code] = (nil, 0) }
     }
 
     func addDevice(token: String, isRevoked: Bool = false) throws -> RegisteredDevice {
@@ -74,15 +74,23 @@ final class MemoryStore: DeviceDirectory, ReceiptStore {
         }
     }
 
-    func enroll(_ request: EnrollmentRequest) async throws(StoreError) -> Enrollment {
+    /// Like the database when it was not told of the device's first request: a code works again.
+    func enroll(
+        _ request: EnrollmentRequest, mayReplace: @escaping @Sendable (DeviceID) -> Bool
+    ) async throws(StoreError) -> Enrollment {
         try reach { state throws(StoreError) in
-            guard state.codes.remove(request.code) != nil, let slug = TenantSlug("acme") else {
+            guard let slug = TenantSlug("acme"), let uses = state.codes[request.code] else {
                 throw .codeInvalid
             }
-            let token = "token-of-\(request.code)"
+            if let made = uses.device, request.requestID == nil || !mayReplace(made) {
+                throw .codeInvalid
+            }
+            let token = "token-of-\(request.code)-\(uses.count)"
             let device = RegisteredDevice(
-                tokenHash: .of(token.utf8), deviceID: .random(), tenant: 1, tenantSlug: slug,
-                name: request.name, epoch: 1, isRevoked: false, isSeen: false)
+                tokenHash: .of(token.utf8), deviceID: uses.device ?? .random(), tenant: 1,
+                tenantSlug: slug, name: request.name, epoch: 1, isRevoked: false, isSeen: false)
+            state.codes[request.code] = (device.deviceID, uses.count + 1)
+            state.devices.removeAll { $0.deviceID == device.deviceID }
             state.devices.append(device)
             return Enrollment(
                 device: device, token: token, secret: [UInt8](repeating: 1, count: 32))

@@ -173,6 +173,27 @@ import WaybillStore
         }
     }
 
+    /// What is sealed under a secret that is being replaced could not be opened any more.
+    @Test func nobodyIsSeenForTheFirstTimeWhileItIsEnrolledAgain() async throws {
+        let store = MemoryStore()
+        let device = try store.addDevice(token: "one")
+        let registry = DeviceRegistry([device])
+        let authenticator = DeviceAuthenticator(registry: registry, directory: store)
+        let fields: HTTPFields = [.authorization: "Bearer one"]
+        let isAllowed = await registry.replacing { mayReplace in
+            let isAllowed = mayReplace(device.deviceID)
+            let found = try? await authenticator.authenticate(fields)
+            #expect(found == nil)
+            return isAllowed
+        }
+        #expect(isAllowed)
+        #expect(try await authenticator.authenticate(fields).deviceID == device.deviceID)
+        let isAllowedAgain = await registry.replacing { mayReplace in
+            mayReplace(device.deviceID)
+        }
+        #expect(!isAllowedAgain)
+    }
+
     /// An answer of the database that was read before a change must not undo it.
     @Test func anOldAnswerDoesNotOverwriteNews() throws {
         let store = MemoryStore()

@@ -174,7 +174,10 @@ import WaybillUpload
         }
     }
 
-    @Test(arguments: [(QueueError.diskFull, false), (.closed, false), (.unhealthy, true)])
+    @Test(arguments: [
+        (QueueError.diskFull, false), (.closed, false), (.io(errno: 24, operation: "open"), false),
+        (.unhealthy, true),
+    ])
     func keepsAFileOnlyWhenItsRecordMayBeOnDisk(failure: QueueError, isKept: Bool) async throws {
         let setup = try Setup()
         setup.queue.fail(with: failure)

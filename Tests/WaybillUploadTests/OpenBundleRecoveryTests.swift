@@ -84,6 +84,23 @@ import WaybillQueue
         #expect(again.queue.messages.isEmpty)
     }
 
+    /// The last part was refused, although its entry had reached the disk: the others are kept.
+    @Test func aCompleteBundleOfWhichOneFileIsGoneIsUnfinishedAgain() async throws {
+        let setup = try DeclaredSetup()
+        let id = BundleID.random()
+        try await setup.declare(id, bodies)
+        try await setup.put(bodies[0], 1, of: id)
+        setup.queue.fail(with: .closed)
+        _ = try await failure { try await setup.put(bodies[1], 2, of: id) }
+        let last = try #require(setup.open.find(setup.key(id))?.completed(2)?.fileName)
+        try FileManager.default.removeItem(atPath: setup.parts.path + "/" + last)
+        let again = try setup.restarted(queue: MemoryQueue())
+        let standing = try #require(again.intake.find(again.key(id)))
+        #expect(standing.state == .receiving)
+        #expect(standing.parts.map(\.isComplete) == [true, false])
+        #expect(try await again.put(bodies[1], 2, of: id).standing.state == .queued)
+    }
+
     @Test func aPartWhoseFileIsGoneOrShortIsSentAgain() async throws {
         for isShort in [true, false] {
             let setup = try DeclaredSetup()

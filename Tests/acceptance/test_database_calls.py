@@ -168,8 +168,11 @@ def test_call_by_call(world, mode):
         bundle, status = upload(device)
         assert status["state"] in ("queued", "processing")
         assert device.status(bundle)["state"] in ("queued", "processing")
-        # A bundle that was settled before and is sent again is taken.
-        upload(device, settled, settled_data)
+        # A bundle that was settled before and is sent again is taken; other bytes are not.
+        _, status = upload(device, settled, settled_data)
+        assert status["state"] in ("queued", "processing") and status["receipt"] is None
+        other = device.upload_raw(device.seal(settled, [transaction()]), settled)
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_conflict")
         watched, _ = upload(watcher)
         assert time.monotonic() - began < SECONDS_MAX, "uploads wait for the database"
         for name, call in rows.items():

@@ -46,9 +46,29 @@ def test_bundles_sealed_before_the_rotation_still_open(server, device):
     wrong = new_id()
     new.upload(wrong, device.seal(wrong, [transaction()]), headers={"Waybill-Epoch": "2"})
     assert new.receipt_of(wrong)["code"] == "cannot_open"
-    unknown = new_id()
-    new.upload(unknown, new.seal(unknown, [transaction()]), headers={"Waybill-Epoch": "7"})
-    assert new.receipt_of(unknown)["code"] == "cannot_open"
+
+
+def test_an_epoch_that_the_device_has_not_come_to_is_refused_at_once(server, device):
+    """It could never be opened; nothing is kept, and the id is free."""
+    bundle_id = new_id()
+    parts = device.seal_parts(bundle_id, [[transaction()]])
+    for answer in (
+            device.upload_raw(parts[0], bundle_id, headers={"Waybill-Epoch": "2"}),
+            device.declare_raw(bundle_id, parts, epoch=2)):
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    device.upload(bundle_id, parts[0], headers={"Waybill-Epoch": "1"})
+    assert device.receipt_of(bundle_id)["state"] == "settled"
+
+
+def test_a_declaration_with_another_epoch_is_another_declaration(server, device):
+    new = rotated(server, device)
+    bundle_id = new_id()
+    parts = new.seal_parts(bundle_id, [[transaction()], [transaction()]])
+    new.declare(bundle_id, parts, epoch=1)
+    assert new.declare_raw(bundle_id, parts, epoch=1).status_code == 200
+    for epoch in (2, None):
+        again = new.declare_raw(bundle_id, parts, epoch=epoch)
+        assert (again.status_code, again.json()["code"]) == (422, "idempotency_conflict")
 
 
 @pytest.mark.parametrize("told, opens", [(None, True), (1, True), (2, False)])
