@@ -16,10 +16,7 @@ struct OperatorEvent {
     ) throws {
         guard !events.isEmpty else { return }
         try connection.query(StoreStatements.lockOperatorsChain)
-        let end = try connection.query(
-            StoreStatements.findChainEnd, [.uuid(AuditRow.operators.words)])
-        var sequence = end.count == 1 ? try end[0].int8(0) : 0
-        var previous = end.count == 1 ? try end[0].digest(1) : .zero
+        var (sequence, previous) = try end(over: connection)
         let now = Timestamp.now
         var rows: [(row: AuditRow, hash: Digest256)] = []
         for event in events {
@@ -45,5 +42,19 @@ struct OperatorEvent {
             ])
         try connection.query(
             AuditStatements.keepOperatorsEnd, [.int8(sequence), .bytes(previous.bytes)])
+    }
+
+    /// Where the chain ends. The kept end counts more than the last row, which may have been taken
+    /// off: what follows then leaves the gap to be seen. Only older versions kept none.
+    private static func end(
+        over connection: PostgresConnection
+    ) throws -> (sequence: Int64, hash: Digest256) {
+        let kept = try connection.query(AuditStatements.findOperatorsEnd)
+        let last = try connection.query(
+            StoreStatements.findChainEnd, [.uuid(AuditRow.operators.words)])
+        let ends = try (Array(kept.rows) + Array(last.rows)).map {
+            (try $0.int8(0), try $0.digest(1))
+        }
+        return ends.reduce((0, .zero)) { $1.0 > $0.0 ? $1 : $0 }
     }
 }

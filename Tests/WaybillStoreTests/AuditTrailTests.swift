@@ -111,6 +111,42 @@ import WaybillPostgres
         }
     }
 
+    /// What is recorded afterwards must not take the place of what was taken off.
+    @Test func operatorsRowsTakenOffTheEndStayMissingWhateverIsRecordedAfterwards() async throws {
+        try await withTrails { fixture, _, superuser in
+            try superuser.execute(
+                script: """
+                    DELETE FROM waybill.audit_events
+                    WHERE chain_seq >= 2 AND chain_id = '\(AuditRow.operators)'
+                    """)
+            for later in 0..<2 {
+                let result = try await verify(fixture.store)
+                #expect(result.faults.map(\.kind) == [.missing], "\(later) events later")
+                #expect(result.faults.first?.sequence == 2)
+                try await fixture.store.record(AuditEvent(kind: "tenant.create", actor: "x"))
+            }
+        }
+    }
+
+    /// The chains of devices keep their ends beside the receipts.
+    @Test func devicesRowsTakenOffTheEndStayMissingWhateverIsSettledAfterwards() async throws {
+        try await withTrails { fixture, devices, superuser in
+            let victim = devices[0]
+            try superuser.execute(
+                script: """
+                    DELETE FROM waybill.audit_events
+                    WHERE chain_seq >= 4 AND chain_id = '\(victim.deviceID)'
+                    """)
+            _ = try fixture.settle(
+                fixture.bundle(of: victim), [fixture.row(0, content: "later")],
+                by: fixture.makeSettler())
+            let result = try await verify(fixture.store)
+            #expect(result.faults.map(\.kind) == [.missing])
+            #expect(result.faults.first?.chain == victim.deviceID)
+            #expect(result.faults.first?.sequence == 4)
+        }
+    }
+
     @Test func rowsThatChangedPlacesAreNamed() async throws {
         try await withTrails { fixture, devices, superuser in
             let victim = devices[0].deviceID
