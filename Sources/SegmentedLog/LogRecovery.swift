@@ -9,6 +9,9 @@ struct LogRecovery {
         var manifest = Manifest(entries: [])
         var nextSegment: UInt64 = 1
         var nextSequence: UInt64 = 1
+        /// Good records behind a hole in the unfinished write, in order; not handed on yet. The new
+        /// segment takes them over.
+        var kept: [LogRecord] = []
     }
 
     /// A segment whose key is known.
@@ -78,7 +81,7 @@ struct LogRecovery {
             }
             let keys = [options.masterKey] + options.previousMasterKeys
             guard let masterKey = keys.first(where: { $0.id == header.keyID }) else {
-                throw .wrongKey(keyID: keyText(header.keyID))
+                throw .wrongKey(keyID: MasterKey.text(of: header.keyID))
             }
             // The header was changed on purpose, with a right checksum: the key cannot be had.
             guard let key = try? header.unwrapKey(masterKey) else {
@@ -102,10 +105,6 @@ struct LogRecovery {
             if let header = try SegmentHeader.decode(bytes[...]) { return header }
         }
         return nil
-    }
-
-    private func keyText(_ id: [UInt8]) -> String {
-        id.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 
     private mutating func refuse(
@@ -199,7 +198,7 @@ struct LogRecovery {
     private func makeScan(_ source: Source) -> SegmentScan {
         SegmentScan(
             segment: source.number, cipher: source.cipher,
-            firstSequence: source.header.firstSequence, recordBytesMax: options.recordBytesMax)
+            firstSequence: source.header.firstSequence)
     }
 
     private func read(_ source: Source, limit: UInt64?) throws(LogError) -> [UInt8] {
@@ -216,26 +215,41 @@ struct LogRecovery {
                 continue
             }
             let bytes = try read(source, limit: limit)
+            let isLast = source.number == sources.last?.number
+            let cut = limit == nil && isLast ? cutOfTornTail(source, bytes) : nil
             var scan = makeScan(source)
+            var kept: [LogRecord] = []
             try scan.run(bytes, limit: limit) { record in
-                if record.type < InternalType.first { try replay(record) }
+                guard record.type < InternalType.first else { return }
+                if let cut, record.position.offset >= cut {
+                    kept.append(record)
+                } else {
+                    try replay(record)
+                }
             }
+            outcome.kept = kept
             outcome.report.records += scan.records
             outcome.report.segments += 1
             outcome.nextSequence = max(outcome.nextSequence, scan.lastSequence + 1)
-            let isLast = source.number == sources.last?.number
-            let end = try judge(source, scan, bytes, limit: limit, isLast: isLast)
+            let end = try judge(source, scan, bytes, limit: limit, cut: cut)
             outcome.segments[source.number] = SegmentInfo(
                 cipher: source.cipher, end: end, fileBytes: source.byteCount)
         }
     }
 
-    /// Tells torn tails from damage, and makes what is kept of the tail durable.
+    /// Where the last segment's records end: at the first hole that no sync had covered. Nil after a
+    /// closing record.
+    private func cutOfTornTail(_ source: Source, _ bytes: [UInt8]) -> UInt64? {
+        var scan = makeScan(source)
+        scan.run(bytes, limit: nil) { _ in }
+        return scan.isClosed ? nil : scan.unsyncedHoles.first?.bytes.lowerBound ?? scan.end
+    }
+
+    /// Tells torn tails from damage, and makes the tail durable up to its cut.
     private mutating func judge(
-        _ source: Source, _ scan: SegmentScan, _ bytes: [UInt8], limit: UInt64?, isLast: Bool
+        _ source: Source, _ scan: SegmentScan, _ bytes: [UInt8], limit: UInt64?, cut: UInt64?
     ) throws(LogError) -> UInt64 {
-        let isOpenEnded = limit == nil && isLast && !scan.isClosed
-        for hole in isOpenEnded ? scan.syncedHoleList : scan.holes {
+        for hole in cut == nil ? scan.holes : scan.syncedHoleList {
             addFault(source.number, hole.bytes, hole.sequences, .damaged)
         }
         if let limit {
@@ -243,15 +257,14 @@ struct LogRecovery {
             if covered < limit { addFault(source.number, covered..<limit, nil, .cutShort) }
             return limit
         }
-        guard isOpenEnded else { return scan.end }
+        guard let cut else { return scan.end }
         outcome.report.tornBytes += scan.unsyncedHoles.reduce(0) { $0 + $1.bytes.count }
         let base = SegmentHeader.recordsOffset
-        let tail =
-            Int(scan.syncedThrough) - base..<max(
-                Int(scan.syncedThrough), Int(scan.end)) - base
-        try source.file.writeAll(bytes[tail], at: tail.lowerBound + base)
+        let start = min(scan.syncedThrough, cut)
+        try source.file.writeAll(
+            bytes[Int(start) - base..<Int(cut) - base], at: Int(start))
         try source.file.synchronize()
-        return scan.end
+        return cut
     }
 
     private mutating func closeAccounts(_ numbers: [UInt64]) {

@@ -141,7 +141,12 @@ struct LogWriter {
 
     private mutating func writeBuffer() throws(LogError) {
         let (file, offset, bytes) = (segment.file, Int(segment.end), buffer[...])
-        try LogError.fatal { () throws(LogError) in try file.writeAll(bytes, at: offset) }
+        do throws(LogError) {
+            try LogError.fatal { () throws(LogError) in try file.writeAll(bytes, at: offset) }
+        } catch {
+            if error == .diskFull { try takeBack(offset..<offset + bytes.count) }
+            throw error
+        }
         let start = Deadline.now
         try LogError.fatal { () throws(LogError) in try file.synchronize() }
         syncTimer.recordNanoseconds(Int64(clamping: Deadline.now.nanoseconds - start.nanoseconds))
@@ -154,6 +159,28 @@ struct LogWriter {
             state.segments[number]?.fileBytes = grown
         }
         if buffer.capacity > 4 * factory.options.batchBytesMax { buffer = [] }
+    }
+
+    /// Overwrites what a refused write may have left behind the end: whole frames in it would be
+    /// records again after a crash, although their callers heard that nothing was kept.
+    ///
+    /// - Throws: `failed` if that cannot be made durable.
+    private func takeBack(_ range: Range<Int>) throws(LogError) {
+        let (file, options) = (segment.file, factory.options)
+        let size = options.segmentBytes + options.reserveBytes
+        do throws(LogError) {
+            // The part that is allocated stays so: control records will need it.
+            if range.upperBound > size { try file.truncate(max(size, range.lowerBound)) }
+            let count = max(0, min(size, range.upperBound) - range.lowerBound)
+            let zeros = [UInt8](repeating: 0, count: count)
+            try file.writeAll(zeros[...], at: range.lowerBound)
+            try file.synchronize()
+        } catch {
+            try LogError.unrecoverable { () throws(LogError) in
+                try file.truncate(range.lowerBound)
+                try file.synchronize()
+            }
+        }
     }
 
     // MARK: Segments

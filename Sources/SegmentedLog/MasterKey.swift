@@ -4,7 +4,10 @@ internal import FoundationEssentials
 /// The key that wraps the keys of segments, with the id by which headers name it.
 package struct MasterKey: Sendable {
     /// 16 hexadecimal digits.
-    package var keyID: String {
+    package var keyID: String { Self.text(of: id) }
+
+    /// A key's id as it is shown.
+    static func text(of id: [UInt8]) -> String {
         id.map { byte in
             let digits = String(byte, radix: 16)
             return digits.count == 1 ? "0" + digits : digits

@@ -12,6 +12,8 @@ struct OpenSegment: Sendable {
     /// Everything before is synced; the next write goes here.
     var end: UInt64
     var nextOrdinal: UInt32
+    /// What it took over from the segment before, in its new place.
+    var kept: [LogRecord] = []
 }
 
 /// Makes segments that are durable under their names before anybody uses them.
@@ -22,15 +24,19 @@ struct SegmentFactory: Sendable {
 
     /// Writes, syncs and names a new segment whose first record is the manifest.
     ///
+    /// - Parameters:
+    ///   - sequence: the manifest's; those of `kept` follow it.
+    ///   - kept: records that the segment takes over, each under a new sequence.
     /// - Throws: `failed` after a failed write or sync; `diskFull` or `io` if nothing was lost.
     func make(
-        number: UInt64, sequence: UInt64, manifest: Manifest
+        number: UInt64, sequence: UInt64, manifest: Manifest, keeping kept: [LogRecord] = []
     ) throws(LogError) -> OpenSegment {
         let name = SegmentName.path(in: options.directory, number)
         let draft = name + SegmentName.draftSuffix
         do {
             return try make(
-                draft: draft, name: name, number: number, sequence: sequence, manifest: manifest)
+                draft: draft, name: name, number: number, sequence: sequence, manifest: manifest,
+                kept: kept)
         } catch {
             // A draft that stays behind is unlinked at the next open.
             try? fileSystem.unlink(draft)
@@ -39,16 +45,17 @@ struct SegmentFactory: Sendable {
     }
 
     private func make(
-        draft: String, name: String, number: UInt64, sequence: UInt64, manifest: Manifest
+        draft: String, name: String, number: UInt64, sequence: UInt64, manifest: Manifest,
+        kept: [LogRecord]
     ) throws(LogError) -> OpenSegment {
         let file = try LogError.mappingDiskFull { () throws(LogError) in
             let file = try fileSystem.open(draft, .create)
             try file.allocate(options.segmentBytes + options.reserveBytes)
             return file
         }
-        let (content, cipher) = try content(number, sequence, manifest)
+        let sealed = try content(number, sequence, manifest, kept)
         try LogError.fatal { () throws(LogError) in
-            try file.writeAll(content[...], at: 0)
+            try file.writeAll(sealed.bytes[...], at: 0)
             try file.synchronize()
         }
         try LogError.mappingDiskFull { () throws(LogError) in
@@ -58,12 +65,13 @@ struct SegmentFactory: Sendable {
             try fileSystem.syncDirectory(options.directory)
         }
         return OpenSegment(
-            number: number, file: file, cipher: cipher, end: UInt64(content.count), nextOrdinal: 1)
+            number: number, file: file, cipher: sealed.cipher, end: UInt64(sealed.bytes.count),
+            nextOrdinal: UInt32(1 + kept.count), kept: sealed.kept)
     }
 
     private func content(
-        _ number: UInt64, _ sequence: UInt64, _ manifest: Manifest
-    ) throws(LogError) -> ([UInt8], SegmentCipher) {
+        _ number: UInt64, _ sequence: UInt64, _ manifest: Manifest, _ kept: [LogRecord]
+    ) throws(LogError) -> (bytes: [UInt8], cipher: SegmentCipher, kept: [LogRecord]) {
         do {
             let made = try SegmentHeader.make(
                 logID: logID, segment: number, firstSequence: sequence,
@@ -75,7 +83,22 @@ struct SegmentFactory: Sendable {
                 payloadByteCount: UInt32(payload.count), sequence: sequence, ordinal: 0,
                 synced: UInt32(SegmentHeader.recordsOffset), type: InternalType.manifest)
             try cipher.seal(payload, header, into: &content)
-            return (content, cipher)
+            var placed: [LogRecord] = []
+            for (index, record) in kept.enumerated() {
+                // Nothing of the segment counts before all of it is synced.
+                let header = FrameHeader(
+                    payloadByteCount: UInt32(record.payload.count),
+                    sequence: sequence + 1 + UInt64(index), ordinal: UInt32(1 + index),
+                    synced: UInt32(content.count), type: record.type)
+                placed.append(
+                    LogRecord(
+                        sequence: header.sequence, type: record.type, payload: record.payload,
+                        position: RecordPosition(
+                            segment: number, offset: UInt32(content.count),
+                            byteCount: header.payloadByteCount)))
+                try cipher.seal(record.payload, header, into: &content)
+            }
+            return (content, cipher, placed)
         } catch {
             throw .failed(errno: 0, operation: "seal")
         }
@@ -113,6 +136,16 @@ extension LogError {
             guard case .io(let number, let operation) = error else { throw error }
             throw isDiskFull(number) && operation != "fdatasync" && operation != "fsync directory"
                 ? .diskFull : .failed(errno: number, operation: operation)
+        }
+    }
+
+    /// Runs calls without which the log cannot be relied on any more, whatever they fail of.
+    static func unrecoverable(_ body: () throws(LogError) -> Void) throws(LogError) {
+        do {
+            try body()
+        } catch {
+            guard case .io(let number, let operation) = error else { throw error }
+            throw .failed(errno: number, operation: operation)
         }
     }
 

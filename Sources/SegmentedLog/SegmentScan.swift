@@ -25,15 +25,13 @@ struct SegmentScan {
 
     private let segment: UInt64
     private let cipher: SegmentCipher
-    private let recordBytesMax: Int
     private var nextOrdinal: UInt64 = 0
     /// For each hole, whether a good record behind it was written after it was synced.
     private var syncedHoles: [Bool] = []
 
-    init(segment: UInt64, cipher: SegmentCipher, firstSequence: UInt64, recordBytesMax: Int) {
+    init(segment: UInt64, cipher: SegmentCipher, firstSequence: UInt64) {
         self.segment = segment
         self.cipher = cipher
-        self.recordBytesMax = recordBytesMax
         lastSequence = firstSequence - 1
     }
 
@@ -90,7 +88,6 @@ struct SegmentScan {
     ) -> (FrameHeader, [UInt8])? {
         let rest = bytes[position...]
         guard let header = FrameHeader(rest), rest.count >= header.frameByteCount,
-            Int(header.payloadByteCount) <= recordBytesMax || header.type >= InternalType.first,
             UInt64(header.ordinal) >= nextOrdinal, header.sequence > lastSequence,
             Int(header.synced) <= SegmentHeader.recordsOffset + position,
             let payload = cipher.open(rest.prefix(header.frameByteCount), header)

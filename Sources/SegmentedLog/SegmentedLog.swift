@@ -43,7 +43,9 @@ package final class SegmentedLog: Sendable {
             options: options, fileSystem: fileSystem, logID: recovered.logID)
         let segment = try factory.make(
             number: recovered.nextSegment, sequence: recovered.nextSequence,
-            manifest: recovered.manifest)
+            manifest: recovered.manifest, keeping: recovered.kept)
+        for record in segment.kept { try replay(record) }
+        let nextSequence = recovered.nextSequence + 1 + UInt64(segment.kept.count)
         var state = LogState(segments: recovered.segments, current: segment.number)
         state.segments[segment.number] = SegmentInfo(
             cipher: segment.cipher, end: segment.end,
@@ -56,7 +58,7 @@ package final class SegmentedLog: Sendable {
             defer { withExtendedLifetime(lock) {} }
             var writer = LogWriter(
                 factory: factory, state: state, segment: segment, manifest: recovered.manifest,
-                nextSequence: recovered.nextSequence + 1, logger: logger, onFatal: onFatal)
+                nextSequence: nextSequence, logger: logger, onFatal: onFatal)
             writer.run()
         }
         return (log, recovered.report)
