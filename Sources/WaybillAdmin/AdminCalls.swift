@@ -87,7 +87,8 @@ struct AdminCalls: Sendable {
         let age = status.oldestReceivedAt.map { max(0, Timestamp.now.seconds(since: $0)) }
         return QueueStatus(
             depth: status.depth, leased: status.leased, oldestAgeSeconds: age ?? 0,
-            bytes: status.bytes, deadLetters: deadLetters, segments: status.segments,
+            bytes: status.bytes, deadLetters: deadLetters, logBytes: status.logBytes,
+            segments: status.segments,
             isHealthy: status.isHealthy, isPaused: status.isPaused,
             isDraining: parts.queueDesk.intake.isDraining)
     }

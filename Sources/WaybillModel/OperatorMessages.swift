@@ -231,9 +231,11 @@ package struct QueueStatus: Codable, Sendable, Equatable {
     package var leased: Int
     /// Age of the oldest unsettled bundle; 0 with an empty queue.
     package var oldestAgeSeconds: Double
-    /// Bytes of the log's files on disk.
+    /// Bytes of the unsettled bundles' parts; 0 with an empty queue.
     package var bytes: Int
     package var deadLetters: Int
+    /// Bytes of the log's files on disk, allocated and not yet used ones included.
+    package var logBytes: Int
     /// Log segments on disk.
     package var segments: Int
     /// False after a failed sync: the server no longer acknowledges.
@@ -245,13 +247,14 @@ package struct QueueStatus: Codable, Sendable, Equatable {
 
     package init(
         depth: Int, leased: Int, oldestAgeSeconds: Double, bytes: Int, deadLetters: Int,
-        segments: Int, isHealthy: Bool, isPaused: Bool, isDraining: Bool
+        logBytes: Int, segments: Int, isHealthy: Bool, isPaused: Bool, isDraining: Bool
     ) {
         self.depth = depth
         self.leased = leased
         self.oldestAgeSeconds = oldestAgeSeconds
         self.bytes = bytes
         self.deadLetters = deadLetters
+        self.logBytes = logBytes
         self.segments = segments
         self.isHealthy = isHealthy
         self.isPaused = isPaused
@@ -262,6 +265,7 @@ package struct QueueStatus: Codable, Sendable, Equatable {
         case depth, leased, bytes, segments
         case oldestAgeSeconds = "oldest_age_seconds"
         case deadLetters = "dead_letters"
+        case logBytes = "log_bytes"
         case isHealthy = "healthy"
         case isPaused = "paused"
         case isDraining = "draining"

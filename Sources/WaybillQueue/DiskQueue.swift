@@ -208,10 +208,15 @@ package final class DiskQueue: BundleQueue {
         return shared.withLock { shared in
             DiskQueueStatus(
                 depth: shared.state.depth, leased: shared.state.leasedCount,
-                oldestReceivedAt: shared.state.oldestReceivedAt(), bytes: usage.bytes,
-                segments: usage.segments, isHealthy: isHealthy,
+                oldestReceivedAt: shared.state.oldestReceivedAt(), bytes: shared.state.bytes,
+                logBytes: usage.bytes, segments: usage.segments, isHealthy: isHealthy,
                 isPaused: shared.state.isPaused)
         }
+    }
+
+    /// What is not settled yet: bundles, and the bytes of their parts. Costs one lock.
+    package var backlog: (bundles: Int, bytes: Int) {
+        shared.withLock { ($0.state.depth, $0.state.bytes) }
     }
 
     /// Part files that unsettled bundles name.

@@ -49,7 +49,7 @@ struct QueueState: Sendable {
     var ledger = SegmentLedger()
     private var sequences: [BundleKey: UInt64] = [:]
     private var reserved: Set<BundleKey> = []
-    private var finished: [BundleKey: BundleEntry] = [:]
+    private var finished: [BundleKey: (entry: BundleEntry, until: Deadline)] = [:]
     private var finishedOrder = Line<(key: BundleKey, until: Deadline)>()
     private var arrivals = Line<UInt64>()
 
@@ -58,13 +58,15 @@ struct QueueState: Sendable {
     }
 
     var depth: Int { bundles.count }
+    /// Bytes of the unsettled bundles' parts, wherever they lie.
+    private(set) var bytes = 0
 
     /// The state of the bundle with this key, if it is synced or was done lately.
     func find(_ key: BundleKey) -> BundleEntry? {
         if let sequence = sequences[key], let bundle = bundles[sequence] {
             return bundle.entry(bundle.holder == 0 ? .queued : .processing)
         }
-        return finished[key]
+        return finished[key]?.entry
     }
 
     // MARK: Coming in
@@ -94,6 +96,7 @@ struct QueueState: Sendable {
         finished[bundle.key] = nil
         sequences[bundle.key] = sequence
         bundles[sequence] = bundle
+        bytes += bundle.sizes.total
         arrivals.append(sequence)
         ledger.addBundle(in: bundle.position.segment)
         let deviceID = bundle.key.deviceID
@@ -113,8 +116,9 @@ struct QueueState: Sendable {
     ) {
         guard let bundle = bundles.removeValue(forKey: sequence) else { return }
         sequences[bundle.key] = nil
+        bytes -= bundle.sizes.total
         if bundle.holder != 0 { leasedCount -= 1 }
-        finished[bundle.key] = bundle.entry(outcome)
+        finished[bundle.key] = (bundle.entry(outcome), until)
         finishedOrder.append((bundle.key, until))
     }
 
@@ -128,7 +132,8 @@ struct QueueState: Sendable {
             oldest.until <= now || finishedOrder.count > options.settledEntriesMax
         {
             _ = finishedOrder.popFirst()
-            finished[oldest.key] = nil
+            // A key that was finished again since is remembered for its later end.
+            if finished[oldest.key]?.until == oldest.until { finished[oldest.key] = nil }
         }
     }
 

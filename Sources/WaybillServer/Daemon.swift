@@ -186,10 +186,7 @@ struct Daemon {
                 bundlesMax: configuration.backlogBundlesMax,
                 bytesMax: configuration.backlogBytesMax),
             diskFree: { IntakeGate.room(at: path) },
-            backlog: {
-                let status = queue.status
-                return (bundles: status.depth, bytes: status.bytes)
-            })
+            backlog: { queue.backlog })
     }
 
     /// The registry as it was saved last. It is a cache: without it, tokens are looked up in the

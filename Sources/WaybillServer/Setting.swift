@@ -110,7 +110,8 @@ extension Setting {
             key: "backlog-bundles-max", summary: "unsettled bundles at which receiving pauses",
             defaultText: "10000000"),
         Setting(
-            key: "backlog-bytes-max", summary: "bytes of the queue's log at which receiving pauses",
+            key: "backlog-bytes-max",
+            summary: "bytes of unsettled bundles at which receiving pauses",
             defaultText: "1024GiB"),
         Setting(
             key: "rate-requests", summary: "requests a second and device, 0 for no limit",

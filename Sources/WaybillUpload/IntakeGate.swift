@@ -17,9 +17,9 @@ package final class IntakeGate: Sendable {
         package var diskFreeFloor: Int?
         /// Unsettled bundles.
         package var bundlesMax = 0
-        /// Bytes of the queue's log.
+        /// Bytes of their parts.
         package var bytesMax = 0
-        /// For how long a measurement counts.
+        /// For how long a measurement of the disk counts.
         package var sampleInterval = Duration.milliseconds(250)
 
         package init(diskFreeFloor: Int? = nil, bundlesMax: Int = 0, bytesMax: Int = 0) {
@@ -35,7 +35,7 @@ package final class IntakeGate: Sendable {
 
     /// - Parameters:
     ///   - diskFree: bytes for the asking user, and of the whole file system.
-    ///   - backlog: what is not settled yet.
+    ///   - backlog: what is not settled yet; asked each time, so it has to be cheap.
     package init(
         options: Options, diskFree: @escaping @Sendable () -> (free: Int, total: Int),
         backlog: @escaping @Sendable () -> (bundles: Int, bytes: Int)
@@ -51,7 +51,7 @@ package final class IntakeGate: Sendable {
             options: Options(diskFreeFloor: 0), diskFree: { (.max, .max) }, backlog: { (0, 0) })
     }
 
-    /// Measures at most once in an interval; costs a lock and a clock otherwise.
+    /// Measures the disk at most once in an interval; costs two locks and a clock otherwise.
     ///
     /// - Throws: ``UploadError/diskFull``, ``UploadError/backlogFull``, ``UploadError/draining``: to
     ///   be tried again later.
@@ -60,12 +60,10 @@ package final class IntakeGate: Sendable {
             let now = Deadline.now
             if state.wantsSample(at: now) {
                 let disk = diskFree()
-                let waiting = backlog()
-                state.take(
-                    IntakeState.Sample(
-                        free: disk.free, total: disk.total, bundles: waiting.bundles,
-                        bytes: waiting.bytes), at: now)
+                state.take(free: disk.free, total: disk.total, at: now)
             }
+            let waiting = backlog()
+            state.take(bundles: waiting.bundles, bytes: waiting.bytes)
             return state.refusal
         }
         switch refusal {
@@ -109,14 +107,6 @@ struct IntakeState {
         case draining
     }
 
-    /// One measurement.
-    struct Sample {
-        var free = Int.max
-        var total = Int.max
-        var bundles = 0
-        var bytes = 0
-    }
-
     private let options: IntakeGate.Options
     private var nextSample = Deadline(nanoseconds: 0)
     private var isDiskFull = false
@@ -129,13 +119,17 @@ struct IntakeState {
 
     func wantsSample(at now: Deadline) -> Bool { nextSample <= now }
 
-    mutating func take(_ sample: Sample, at now: Deadline) {
+    /// Takes a measurement of the disk, in bytes.
+    mutating func take(free: Int, total: Int, at now: Deadline) {
         nextSample = now.advanced(by: options.sampleInterval)
-        let floor = options.diskFreeFloor ?? min(1 << 30, sample.total / 20)
+        let floor = options.diskFreeFloor ?? min(1 << 30, total / 20)
         // Closed below the floor, open again a tenth above it.
-        isDiskFull = sample.free < (isDiskFull ? floor + floor / 10 : floor)
-        isBacklogFull =
-            isOver(sample.bundles, options.bundlesMax) || isOver(sample.bytes, options.bytesMax)
+        isDiskFull = free < (isDiskFull ? floor + floor / 10 : floor)
+    }
+
+    /// Takes what is not settled now.
+    mutating func take(bundles: Int, bytes: Int) {
+        isBacklogFull = isOver(bundles, options.bundlesMax) || isOver(bytes, options.bytesMax)
     }
 
     var refusal: Refusal? {
@@ -144,9 +138,10 @@ struct IntakeState {
         return isBacklogFull ? .backlogFull : nil
     }
 
-    /// Closed when the ceiling is reached, open again at nine tenths of it.
+    /// Closed when the ceiling is reached, open again a tenth below it, at one below it at most.
     private func isOver(_ value: Int, _ ceiling: Int) -> Bool {
         guard ceiling > 0 else { return false }
-        return isBacklogFull ? value > ceiling / 10 * 9 : value >= ceiling
+        let tenth = (ceiling - 1) / 10 + 1
+        return isBacklogFull ? value > ceiling - tenth : value >= ceiling
     }
 }

@@ -77,7 +77,7 @@ final class MemoryOperations: ListenerControl, TenantStore, OperationStore, Back
 
     var queueStatus: DiskQueueStatus {
         DiskQueueStatus(
-            depth: 2, leased: 1, oldestReceivedAt: .now, bytes: 3, segments: 1,
+            depth: 2, leased: 1, oldestReceivedAt: .now, bytes: 3, logBytes: 4, segments: 1,
             isHealthy: state.withLock { $0.isHealthy }, isPaused: isPaused)
     }
 

@@ -142,6 +142,45 @@ import WaybillThreads
         #expect(try state.find(QueueFixture.message(bundle: 3).key) == nil)
     }
 
+    /// A bundle that was lost, sent again and settled has two ends: the earlier one is not its own.
+    @Test(arguments: [false, true])
+    mutating func aBundleFinishedAgainIsRememberedForItsLaterEnd(isForgotten: Bool) throws {
+        state = QueueState(options: .init(settledRetention: .seconds(600)))
+        let key = try QueueFixture.message(bundle: 1).key
+        try add(device: 1, bundle: 1)
+        if isForgotten {
+            let first = try #require(take())
+            _ = try state.settle(keys(first), [.settled], now: start)
+            state.forget(key)
+        } else {
+            _ = take()
+            _ = state.lose(1, now: start)
+        }
+        try add(device: 1, bundle: 1)
+        let later = start.advanced(by: .seconds(500))
+        let again = try #require(take(after: .seconds(500)))
+        _ = try state.settle(keys(again), [.settled], now: later)
+        state.forgetFinished(now: start.advanced(by: .seconds(1099)))
+        #expect(state.find(key)?.state == .settled)
+        state.forgetFinished(now: start.advanced(by: .seconds(1100)))
+        #expect(state.find(key) == nil)
+    }
+
+    @Test mutating func countsTheBytesOfBundlesUntilTheyAreFinished() throws {
+        try add(device: 1, bundle: 1, bytes: 100)
+        try add(device: 1, bundle: 2, bytes: 20)
+        try add(device: 2, bundle: 3, bytes: 3)
+        #expect(state.bytes == 123)
+        let grants = try #require(take())
+        #expect(state.bytes == 123)
+        let retry = Settlement.retry(after: .zero, charged: true)
+        _ = try state.settle(keys(grants), [.settled, retry, .quarantined], now: start)
+        #expect(state.bytes == 20)
+        _ = take()
+        for sequence in state.bundles.keys { _ = state.lose(sequence, now: start) }
+        #expect(state.bytes == 0 && state.depth == 0)
+    }
+
     @Test func aSegmentStaysUntilThoseItSpeaksOfAreGone() {
         var ledger = SegmentLedger()
         ledger.addBundle(in: 1)

@@ -137,19 +137,30 @@ def test_put_is_counted_by_bytes_and_not_as_a_request(tmp_path):
         assert server.stop() == 0
 
 
-def test_a_full_backlog_is_503_before_the_body_and_settling_opens_it_again(tmp_path):
-    server = start(tmp_path, "backlog-bundles-max=10", "listeners=0")
+@pytest.mark.parametrize("ceiling, taken", [
+    ("backlog-bundles-max=10", 10), ("backlog-bundles-max=1", 1), ("backlog-bytes-max=1KiB", None),
+])
+def test_a_full_backlog_is_503_before_the_body_and_settling_opens_it_again(
+        tmp_path, ceiling, taken):
+    server = start(tmp_path, ceiling, "segment-bytes=1MiB", "listeners=0")
     try:
         device = server.new_device(server.create_tenant("acme"))
-        sent = []
+        status = server.json("queue", "status")
+        assert (status["depth"], status["bytes"]) == (0, 0) and status["log_bytes"] > 1 << 20
+        sent, size = [], 0
         while True:
             bundle = new_id()
-            answer = device.upload_raw(device.seal(bundle, [transaction()]), bundle)
+            part = device.seal(bundle, [transaction()])
+            answer = device.upload_raw(part, bundle)
             if answer.status_code != 202:
                 break
+            assert taken is not None or size < 1024, "over the ceiling"
             sent.append(bundle)
-            assert len(sent) < 2000, "no ceiling"
-        assert len(sent) >= 10
+            size += len(part)
+            assert len(sent) <= (taken or 100), "over the ceiling"
+        assert len(sent) == (taken or len(sent)) and (taken or size >= 1024)
+        status = server.json("queue", "status")
+        assert (status["depth"], status["bytes"]) == (len(sent), size)
         assert answer.status_code == 503 and answer.json()["code"] == "backlog_full"
         assert answer.json()["retryable"] is True and int(answer.headers["Retry-After"]) >= 1
         with Raw(server) as raw:
@@ -165,6 +176,8 @@ def test_a_full_backlog_is_503_before_the_body_and_settling_opens_it_again(tmp_p
             assert time.monotonic() < deadline, "it stays closed"
             time.sleep(0.1)
         assert device.receipt_of(bundle)["counts"]["accepted"] == 1
+        status = server.json("queue", "status")
+        assert (status["depth"], status["bytes"]) == (0, 0)
     finally:
         assert server.stop() == 0
 
