@@ -17,19 +17,22 @@ struct EndRecord {
         }
         let zip64 = try Zip64End(of: source, before: position)
         try Self.checkCounts(record, zip64)
-        guard zip64 != nil || !Self.isSaturated(record) else {
+        if zip64 == nil, let saturated = Self.saturatedField(of: record) {
             throw ArchiveRefusal(
                 .inconsistent, "the end record refers to a zip64 record that is missing",
-                at: position)
+                at: position + saturated)
         }
         let offset = zip64?.directoryOffset ?? UInt64(record.u32(16))
         let count = zip64?.directoryCount ?? UInt64(record.u32(12))
         let directoryEnd = zip64?.start ?? position
         let (end, overflow) = offset.addingReportingOverflow(count)
         guard !overflow, end <= UInt64(directoryEnd) else {
+            let fields =
+                zip64.map { ($0.start + 40, $0.start + 48) } ?? (position + 12, position + 16)
+            let isThere = try Self.isDirectory(in: source, at: offset, before: directoryEnd)
             throw ArchiveRefusal(
                 .inconsistent, "the directory lies before the end record",
-                at: zip64.map { $0.start + 40 } ?? position + 12)
+                at: isThere || count > UInt64(directoryEnd) ? fields.0 : fields.1)
         }
         guard end == UInt64(directoryEnd) else {
             throw try Self.misplacement(
@@ -39,9 +42,19 @@ struct EndRecord {
         directoryCount = Int(count)
     }
 
-    private static func isSaturated(_ record: HeaderBytes) -> Bool {
-        [4, 6, 8, 10].contains { record.u16($0) == saturated16 }
-            || record.u32(12) == saturated32 || record.u32(16) == saturated32
+    /// Whether a directory begins at `offset`: if its end is wrong, then its length is.
+    private static func isDirectory(
+        in source: some ArchiveSource, at offset: UInt64, before end: Int
+    ) throws -> Bool {
+        guard end >= 4, offset <= UInt64(end - 4) else { return false }
+        return try source.header(at: Int(offset), count: 4).u32(0)
+            == RecordSignature.directoryHeader
+    }
+
+    /// The first field that refers to a zip64 record.
+    private static func saturatedField(of record: HeaderBytes) -> Int? {
+        [4, 6, 8, 10].first { record.u16($0) == saturated16 }
+            ?? [12, 16].first { record.u32($0) == saturated32 }
     }
 
     /// Checks that the zip64 record agrees, then disks and entry counts.
@@ -60,15 +73,14 @@ struct EndRecord {
             }
         }
         let values = zip64?.fields ?? narrow.map { $0.1 }
-        guard values[0] == 0, values[1] == 0 else {
-            throw ArchiveRefusal(
-                .inconsistent, "an archive lies on one disk",
-                at: zip64.map { $0.start + 16 } ?? record.start + 4)
+        let places =
+            zip64.map { zip64 in [16, 20, 24, 32].map { zip64.start + $0 } }
+            ?? [4, 6, 8, 10].map { record.start + $0 }
+        for index in 0..<2 where values[index] != 0 {
+            throw ArchiveRefusal(.inconsistent, "an archive lies on one disk", at: places[index])
         }
-        guard values[2] == 1, values[3] == 1 else {
-            throw ArchiveRefusal(
-                .entries, "an archive has exactly one entry",
-                at: zip64.map { $0.start + 24 } ?? record.start + 8)
+        for index in 2..<4 where values[index] != 1 {
+            throw ArchiveRefusal(.entries, "an archive has exactly one entry", at: places[index])
         }
     }
 }

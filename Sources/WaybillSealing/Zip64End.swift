@@ -22,14 +22,15 @@ struct Zip64End {
         }
         guard locator.u32(4) == 0, locator.u32(16) <= 1 else {
             throw ArchiveRefusal(
-                .inconsistent, "an archive lies on one disk", at: locatorStart + 4)
+                .inconsistent, "an archive lies on one disk",
+                at: locatorStart + (locator.u32(4) == 0 ? 16 : 4))
         }
         let record = try source.header(at: recordStart, count: RecordLength.zip64EndRecord)
-        guard record.u32(0) == RecordSignature.zip64EndRecord,
-            record.u64(4) == UInt64(RecordLength.zip64EndRecord - 12)
-        else {
+        let isRecord = record.u32(0) == RecordSignature.zip64EndRecord
+        guard isRecord, record.u64(4) == UInt64(RecordLength.zip64EndRecord - 12) else {
             throw ArchiveRefusal(
-                .inconsistent, "the zip64 locator points to a zip64 end record", at: recordStart)
+                .inconsistent, "the zip64 locator points to a zip64 end record",
+                at: recordStart + (isRecord ? 4 : 0))
         }
         start = recordStart
         directoryCount = record.u64(40)

@@ -20,7 +20,7 @@ extension ArchiveCases {
         ArchiveCase(
             "no entry", .entries, oneEntry, at: 8,
             Forge.u32(0x0605_4b50) + [UInt8](repeating: 0, count: 18)),
-        ArchiveCase("entry count one more", .entries, oneEntry, at: 172) { $0.entries = 2 },
+        ArchiveCase("entry count one more", .entries, oneEntry, at: 174) { $0.entries = 2 },
         ArchiveCase("entry count one less", .entries, oneEntry, at: 172) {
             ($0.entries, $0.entriesOnDisk) = (0, 0)
         },
@@ -32,7 +32,7 @@ extension ArchiveCases {
         },
         ArchiveCase(
             "directory offset past the end", .inconsistent,
-            "the directory lies before the end record", at: 176
+            "the directory lies before the end record", at: 180
         ) { $0.directoryOffset = 5_000_000 },
         ArchiveCase("bytes before", .surplus, "nothing stands before the archive", at: 0) {
             ($0.before, $0.directoryOffset) = ([9, 9], 94)
@@ -101,11 +101,11 @@ extension ArchiveCases {
         ) { $0.zip64 = { Forge.zip64End(offset: $0, count: $1, locatorOffset: Int.max) } },
         ArchiveCase(
             "zip64 end record missing", .inconsistent,
-            "the end record refers to a zip64 record that is missing", at: 164
+            "the end record refers to a zip64 record that is missing", at: 180
         ) { $0.directoryOffset = 0xffff_ffff },
         ArchiveCase(
             "zip64 end record with data of its own", .inconsistent,
-            "the zip64 locator points to a zip64 end record", at: 164
+            "the zip64 locator points to a zip64 end record", at: 168
         ) {
             $0.zip64 = { offset, count in
                 var pair = Forge.zip64End(offset: offset, count: count)

@@ -46,6 +46,33 @@ import Testing
                 == Set(ArchiveCode.allCases))
     }
 
+    /// A field of the end record, or of the zip64 pair before it, is changed: that very byte is told.
+    @Test(arguments: [
+        // This disk, the directory's, entries on this disk, all entries, the directory's length and
+        // offset, the comment's length.
+        (false, [4, 6, 8, 10, 12, 16, 20]),
+        // The end record begins at 76 here and agrees with the pair or refers to it; before it lie
+        // the locator from 56 on (disk, place, disks) and the record (its length, disk, the
+        // directory's, entries on this disk, all entries, the directory's length and offset).
+        (true, [0, 4, 16, 20, 24, 32, 40, 48, 60, 64, 72, 80, 82, 84, 86, 88, 92, 96]),
+    ]) func tellsTheFieldOfTheEndRecordsThatIsWrong(isWide: Bool, fields: [Int]) throws {
+        let archive = ArchiveForge.changed {
+            guard isWide else { return }
+            $0.zip64 = { ArchiveForge.zip64End(offset: $0, count: $1) }
+        }
+        for field in fields {
+            var bytes = archive
+            let start = archive.count - (isWide ? 98 : 22)
+            bytes[start + field] += field == 72 ? 2 : 1
+            if isWide, (16..<56).contains(field) {
+                // Else the end record's own field is the first that disagrees.
+                for index in archive.count - 18..<archive.count - 2 { bytes[index] = 0xff }
+            }
+            let refusal = try #require(try Self.refusal(of: bytes), "field \(field)")
+            #expect(refusal.offset == start + field, "field \(field): \(refusal)")
+        }
+    }
+
     /// Cut at every 64th of its length, and at each byte of a short one.
     @Test func refusesEachCutAsTruncated() throws {
         let short = ArchiveForge().bytes()
