@@ -63,7 +63,8 @@ extension Timestamp: CustomStringConvertible {
 extension Timestamp {
     /// Reads an RFC 3339 date-time with offset; decimals beyond microseconds are cut off.
     ///
-    /// Years 0001 to 9999; a leap second counts as the first second of the next minute.
+    /// Years 0001 to 9999, as written and in UTC. A leap second, which only the last minute of a month
+    /// in UTC can have (RFC 3339, section 5.7), counts as the first second of the next one.
     package init?(rfc3339 text: some StringProtocol) {
         var fields = DigitReader(Array(text.utf8))
         guard let year = fields.number(4), fields.skip("-"), let month = fields.number(2),
@@ -77,8 +78,17 @@ extension Timestamp {
         else { return nil }
         let days = CivilDate(year: year, month: month, day: day).daysSince1970
         let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset * 60
+        guard Self.secondsWritten.contains(seconds),
+            second < 60
+                || seconds % 86_400 == 0 && CivilDate(daysSince1970: seconds / 86_400).day == 1
+        else { return nil }
         self.init(microseconds: seconds * 1_000_000 + fraction)
     }
+}
+
+extension Timestamp {
+    /// From the year 0001 to 9999.
+    private static let secondsWritten: ClosedRange<Int64> = -62_135_596_800...253_402_300_799
 }
 
 extension Timestamp: Codable {

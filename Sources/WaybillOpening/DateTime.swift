@@ -5,8 +5,8 @@ struct DateTime: Equatable {
     /// East of UTC.
     let offsetMinutes: Int
 
-    /// Years 0001 to 9999, as written and in UTC; a leap second, which only the last minute of a
-    /// day in UTC can have, is the first second of the next minute.
+    /// Years 0001 to 9999, as written and in UTC. A leap second, which only the last minute of a month
+    /// in UTC can have (RFC 3339, section 5.7), counts as the first second of the next one.
     init?(_ text: UnsafeRawBufferPointer) {
         unsafe self.init(Fields(text: text))
     }
@@ -23,12 +23,17 @@ struct DateTime: Equatable {
             let offset = unsafe fields.offset(), unsafe fields.isAtEnd,
             (1...9999).contains(year), (1...12).contains(month),
             (1...Self.days(inMonth: month, year: year)).contains(day),
-            hour < 24, minute < 60, second <= 60,
-            second < 60 || (60 * hour + minute - offset + 2880) % 1440 == 1439
+            hour < 24, minute < 60, second <= 60
         else { return nil }
         let days = Self.daysSince1970(year: year, month: month, day: day)
         let seconds = days * 86_400 + hour * 3600 + (minute - offset) * 60 + second
         guard (Self.firstSecond...Self.lastSecond).contains(seconds) else { return nil }
+        if second == 60 {
+            // The month that begins then in UTC is this one or the next, whatever the offset.
+            let first = days - day + 1
+            let next = first + Self.days(inMonth: month, year: year)
+            guard seconds == first * 86_400 || seconds == next * 86_400 else { return nil }
+        }
         microseconds = Int64(seconds) * 1_000_000 + Int64(fraction)
         offsetMinutes = offset
     }
