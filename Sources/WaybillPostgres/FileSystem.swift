@@ -1,3 +1,5 @@
+internal import WaybillThreads
+
 #if canImport(Glibc)
     internal import Glibc
 #else
@@ -41,14 +43,42 @@ enum FileSystem {
         return trimmed(unsafe String(cString: current) + "/" + relative)
     }
 
-    /// Makes the directory and those above it that are missing.
+    /// Makes the directory and those above it that are missing; durable on return.
     static func makeDirectories(_ path: String, mode: mode_t = 0o700) throws(PostgresError) {
-        guard unsafe mkdir(path, mode) != 0, errno != EEXIST else { return }
-        guard errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex else {
-            throw failure("mkdir", path)
+        do throws(DurableDirectory.Failure) {
+            try DurableDirectory.make(path, mode: UInt32(mode))
+        } catch {
+            throw .privateServer("\(error.operation) of \(path) failed (errno \(error.errno))")
         }
-        try makeDirectories(String(path[..<slash]), mode: mode)
-        guard unsafe mkdir(path, mode) == 0 || errno == EEXIST else { throw failure("mkdir", path) }
+    }
+
+    /// Makes entries of the directory durable.
+    static func syncDirectory(_ path: String) throws(PostgresError) {
+        do throws(DurableDirectory.Failure) {
+            try DurableDirectory.sync(path)
+        } catch {
+            throw .privateServer("\(error.operation) of \(path) failed (errno \(error.errno))")
+        }
+    }
+
+    /// Gives a file or directory another name in the same directory.
+    static func rename(_ path: String, to newPath: String) throws(PostgresError) {
+        guard unsafe Glibc.rename(path, newPath) == 0 else { throw failure("rename to", newPath) }
+    }
+
+    /// Removes a directory with all that is in it; what is gone meanwhile is fine.
+    static func removeAll(_ path: String) throws(PostgresError) {
+        var status = stat()
+        guard unsafe lstat(path, &status) == 0 else {
+            guard errno == ENOENT else { throw failure("lstat", path) }
+            return
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR else {
+            guard unsafe unlink(path) == 0 || errno == ENOENT else { throw failure("unlink", path) }
+            return
+        }
+        for name in entries(of: path) { try removeAll(path + "/" + name) }
+        guard unsafe rmdir(path) == 0 || errno == ENOENT else { throw failure("rmdir", path) }
     }
 
     /// Makes `user`, or else this process's user, the owner of a file or directory that is theirs or

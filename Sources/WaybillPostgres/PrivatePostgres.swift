@@ -63,16 +63,19 @@ package struct PrivatePostgres: Sendable {
     private static func initialize(
         _ place: PrivatePostgresPlace, _ programs: PostgresPrograms
     ) async throws(PostgresError) {
+        place.removeDrafts()
+        let draft = place.newDraft()
         let result = try await run(
             programs.initialize,
             [
-                "-D", place.clusterDirectory, "-U", "waybill", "-A", "trust", "-E", "UTF8",
+                "-D", draft, "-U", "waybill", "-A", "trust", "-E", "UTF8",
                 "--no-locale", "--data-checksums",
             ], as: place.user)
         guard result.isSuccess else {
             throw .privateServer(
-                "cannot make a PostgreSQL cluster in \(place.clusterDirectory): \(result.lastLine)")
+                "cannot make a PostgreSQL cluster in \(place.directory): \(result.lastLine)")
         }
+        try place.adopt(draft)
     }
 
     /// True if a server of this cluster runs and answers; false if there is none.

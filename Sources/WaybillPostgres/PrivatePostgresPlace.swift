@@ -53,6 +53,28 @@ struct PrivatePostgresPlace: Sendable {
         }
     }
 
+    /// A name for a cluster that is being made. A start that dies leaves it behind, and what it
+    /// started may still be at work there: so no other start has the same one.
+    func newDraft() -> String {
+        clusterDirectory + Self.draftSuffix + String(UInt64.random(in: .min ... .max), radix: 16)
+    }
+
+    /// Removes clusters that were never finished. One that cannot be removed is in nobody's way.
+    func removeDrafts() {
+        let start = "cluster" + Self.draftSuffix
+        for name in FileSystem.entries(of: directory) where name.hasPrefix(start) {
+            try? FileSystem.removeAll(directory + "/" + name)
+        }
+    }
+
+    /// Gives a finished cluster its name; durable on return.
+    func adopt(_ draft: String) throws(PostgresError) {
+        try FileSystem.rename(draft, to: clusterDirectory)
+        try FileSystem.syncDirectory(directory)
+    }
+
+    private static let draftSuffix = ".new-"
+
     func connectionString(database: String) -> String {
         let host = socketDirectory.replacing("\\", with: "\\\\").replacing("'", with: "\\'")
         return "host='\(host)' port=5432 user=waybill dbname=\(database) sslmode=disable"

@@ -1,5 +1,6 @@
 internal import Foundation
 internal import WaybillModel
+internal import WaybillThreads
 
 /// Where everything of one server lies.
 struct DataDirectory: Sendable {
@@ -14,16 +15,16 @@ struct DataDirectory: Sendable {
     var listeners: String { path + "/listeners.json" }
     var adminFile: String { path + "/admin.json" }
 
-    /// Makes what is missing, for the owner only.
+    /// Makes what is missing, for the owner only; durable on return.
     init(_ path: String) throws(ConfigurationFault) {
         self.path = path
         for folder in [path, log, parts, deadLetters] {
-            do {
-                try FileManager.default.createDirectory(
-                    atPath: folder, withIntermediateDirectories: true,
-                    attributes: [.posixPermissions: 0o700])
+            do throws(DurableDirectory.Failure) {
+                try DurableDirectory.make(folder)
             } catch {
-                throw ConfigurationFault(problems: ["data-dir: \(folder) cannot be made"])
+                throw ConfigurationFault(problems: [
+                    "data-dir: \(folder) cannot be made (\(error.operation), errno \(error.errno))"
+                ])
             }
         }
     }

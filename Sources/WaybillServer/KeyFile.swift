@@ -1,5 +1,6 @@
 internal import Foundation
 internal import WaybillModel
+internal import WaybillThreads
 
 /// 32 bytes in hexadecimal in a file that only its owner may read.
 enum KeyFile {
@@ -38,10 +39,7 @@ enum KeyFile {
         let key = (0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
         let text = Hexadecimal.encode(key)
         do {
-            let folder = URL(filePath: path).deletingLastPathComponent()
-            try FileManager.default.createDirectory(
-                at: folder, withIntermediateDirectories: true,
-                attributes: [.posixPermissions: 0o700])
+            try DurableDirectory.make(URL(filePath: path).deletingLastPathComponent().path)
             try DurableFile.write(Array((text + "\n").utf8), to: path, mode: 0o600)
         } catch {
             throw fault(path, "cannot be made: \(error)")

@@ -17,12 +17,10 @@ actor JournalFiles {
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
 
-    /// Makes what is missing of the directories, mode 0700.
+    /// Makes what is missing of the directories, mode 0700; durable on return.
     init(path: String) throws(UploadError) {
         for folder in [path, path + "/open", path + "/done"] {
-            if mkdir(folder, 0o700) != 0, errno != EEXIST {
-                throw UploadError(errno: errno, operation: "mkdir")
-            }
+            try UploadError.makeDirectory(folder)
         }
         do {
             thread = try ThreadExecutor(name: "bundles")

@@ -25,9 +25,7 @@ package final class PartDirectory: Sendable {
     package init(
         path: String, keeping live: Set<String>, threadCount: Int = 2
     ) throws(UploadError) {
-        if mkdir(path, 0o700) != 0, errno != EEXIST {
-            throw UploadError(errno: errno, operation: "mkdir")
-        }
+        try UploadError.makeDirectory(path)
         var threads: [ThreadExecutor] = []
         do {
             for index in 0..<max(1, threadCount) {

@@ -1,5 +1,6 @@
 package import WaybillQueue
 package import WaybillSealing
+internal import WaybillThreads
 
 /// Why a part or its bundle was not received.
 package enum UploadError: Error, Sendable {
@@ -45,6 +46,15 @@ package enum UploadError: Error, Sendable {
         self =
             number == Self.noSpace || number == Self.quota
             ? .diskFull : .io(errno: number, operation: operation)
+    }
+
+    /// Makes a directory, mode 0700, if it is missing; durable on return.
+    static func makeDirectory(_ path: String) throws(UploadError) {
+        do throws(DurableDirectory.Failure) {
+            try DurableDirectory.make(path)
+        } catch {
+            throw UploadError(errno: error.errno, operation: error.operation)
+        }
     }
 
     /// True when sending the same bytes again may succeed.

@@ -1,4 +1,4 @@
-import Glibc
+import Foundation
 import PostgresTesting
 import Testing
 import WaybillPostgres
@@ -73,6 +73,48 @@ import WaybillPostgres
             let again = try await PrivatePostgres.start(
                 dataDirectory: directory, settings: Self.settings)
             #expect(try TestServer.connect(again.connectionString).isAlive)
+        }
+    }
+
+    @Test func startsAfterAStartThatDiedWhileTheClusterWasMade() async throws {
+        let directory = "/tmp/waybill-private-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+        defer { TestServer.remove(directory) }
+        let first = Task {
+            try await PrivatePostgres.start(dataDirectory: directory, settings: Self.settings)
+        }
+        // As soon as there is something of a cluster.
+        let deadline = ContinuousClock.now + .seconds(60)
+        while Self.clusterVersions(in: directory).isEmpty, ContinuousClock.now < deadline {
+            try await Task.sleep(for: .milliseconds(1))
+        }
+        let processes = Self.processes(ofClusterIn: directory)
+        #expect(!processes.isEmpty)
+        for process in processes { kill(process, SIGKILL) }
+        await #expect(throws: PostgresError.self) { try await first.value }
+        let server = try await PrivatePostgres.start(
+            dataDirectory: directory, settings: Self.settings)
+        #expect(try TestServer.connect(server.connectionString).isAlive)
+        try await server.stop()
+        #expect(Self.clusterVersions(in: directory).contains("cluster"))
+    }
+
+    /// Directories that look like a cluster.
+    private static func clusterVersions(in directory: String) -> [String] {
+        // A directory that is not there yet holds none.
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+        return names.filter {
+            FileManager.default.fileExists(atPath: "\(directory)/\($0)/PG_VERSION")
+        }
+    }
+
+    /// Those that were started to make a cluster in this directory.
+    private static func processes(ofClusterIn directory: String) -> [pid_t] {
+        // Processes end while they are looked at.
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+        return names.compactMap { pid_t($0) }.filter { number in
+            let line = try? Data(contentsOf: URL(filePath: "/proc/\(number)/cmdline"))
+            let words = String(decoding: line ?? Data(), as: UTF8.self)
+            return words.contains("initdb") && words.contains(directory + "/cluster")
         }
     }
 
