@@ -41,11 +41,13 @@ package final class SegmentedLog: Sendable {
         report(recovered.report, to: logger)
         let factory = SegmentFactory(
             options: options, fileSystem: fileSystem, logID: recovered.logID)
-        let segment = try factory.make(
+        var made = try factory.make(
             number: recovered.nextSegment, sequence: recovered.nextSequence,
             manifest: recovered.manifest, keeping: recovered.kept)
-        for record in segment.kept { try replay(record) }
-        let nextSequence = recovered.nextSequence + 1 + UInt64(segment.kept.count)
+        for record in made.kept { try replay(record) }
+        let nextSequence = recovered.nextSequence + 1 + UInt64(made.kept.count)
+        made.kept = []
+        let segment = made
         var state = LogState(segments: recovered.segments, current: segment.number)
         state.segments[segment.number] = SegmentInfo(
             cipher: segment.cipher, end: segment.end,
@@ -80,26 +82,12 @@ package final class SegmentedLog: Sendable {
         state.update { $0.isClosing = true }
     }
 
-    /// Adds a record; returns once a sync covers it.
-    ///
-    /// - Throws: ``LogError/diskFull``, ``LogError/overloaded``, ``LogError/io(errno:operation:)``
-    ///   (retry), ``LogError/tooLarge(byteCount:)``, ``LogError/closed``, ``LogError/failed(errno:operation:)``.
-    package func append(
-        type: UInt16, payload: [UInt8], recordClass: RecordClass = .bulk
-    ) async throws(LogError) -> AppendedRecord {
-        let result = await withCheckedContinuation {
-            (continuation: CheckedContinuation<Result<AppendedRecord, LogError>, Never>) in
-            append(type: type, payload: payload, recordClass: recordClass) { result in
-                continuation.resume(returning: result)
-            }
-        }
-        return try result.get()
-    }
-
     /// Adds a record; `completion` hears of it once a sync covers it, or why it failed.
     ///
     /// Completions run on the writer's thread, in the order of sequences: they must be short and
-    /// must not block. A refusal is told at once, on the caller's thread.
+    /// must not block. A refusal is told at once, on the caller's thread: ``LogError/diskFull``,
+    /// ``LogError/overloaded``, ``LogError/io(errno:operation:)`` (retry),
+    /// ``LogError/tooLarge(byteCount:)``, ``LogError/closed``, ``LogError/failed(errno:operation:)``.
     package func append(
         type: UInt16, payload: [UInt8], recordClass: RecordClass = .bulk,
         completion: @escaping @Sendable (Result<AppendedRecord, LogError>) -> Void
@@ -169,9 +157,6 @@ package final class SegmentedLog: Sendable {
             }
         }
     }
-
-    /// Number of the segment that is being written; all lower ones are closed.
-    package var currentSegment: UInt64 { state.withLock { $0.current } }
 
     /// Numbers of the segments that are no longer written, ascending.
     package var closedSegments: [UInt64] {

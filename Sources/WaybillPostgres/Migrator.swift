@@ -38,33 +38,29 @@ package struct Migrator: Sendable {
     /// Applies what is missing; returns the names of what was applied.
     ///
     /// - Throws: ``PostgresError/migrationChanged(name:)`` if an applied file differs,
-    ///   ``PostgresError/schemaTooNew(database:program:)`` unless `allowsNewer`, or what the server
+    ///   ``PostgresError/schemaTooNew(database:program:)``, or what the server
     ///   says of a statement: then that migration and all after it are not applied.
     @discardableResult
-    package func migrate(
-        _ connection: PostgresConnection, allowsNewer: Bool = false
-    ) throws -> [String] {
+    package func migrate(_ connection: PostgresConnection) throws -> [String] {
         try connection.query("SELECT pg_advisory_lock($1::bigint)", [.int8(Self.lockKey)])
-        let applied = Result { try migrateLocked(connection, allowsNewer: allowsNewer) }
+        let applied = Result { try migrateLocked(connection) }
         try connection.query("SELECT pg_advisory_unlock($1::bigint)", [.int8(Self.lockKey)])
         return try applied.get()
     }
 
     /// Looks whether the schema is this program's; changes nothing.
     ///
-    /// - Throws: as ``migrate(_:allowsNewer:)``, and ``PostgresError/schemaTooOld(database:program:)``.
-    package func check(_ connection: PostgresConnection, allowsNewer: Bool = false) throws {
+    /// - Throws: as ``migrate(_:)``, and ``PostgresError/schemaTooOld(database:program:)``.
+    package func check(_ connection: PostgresConnection) throws {
         let exists = try connection.query(
             "SELECT to_regclass('waybill.schema_migrations') IS NOT NULL")[0].bool(0)
-        let version = exists ? try checkApplied(connection, allowsNewer: allowsNewer) : 0
+        let version = exists ? try checkApplied(connection) : 0
         guard version >= migrations.count else {
             throw PostgresError.schemaTooOld(database: version, program: migrations.count)
         }
     }
 
-    private func migrateLocked(
-        _ connection: PostgresConnection, allowsNewer: Bool
-    ) throws -> [String] {
+    private func migrateLocked(_ connection: PostgresConnection) throws -> [String] {
         // Looked up first: "IF NOT EXISTS" needs the right to create even where nothing is to do.
         let exists = try connection.query(
             "SELECT to_regclass('waybill.schema_migrations') IS NOT NULL")[0].bool(0)
@@ -80,7 +76,7 @@ package struct Migrator: Sendable {
                 );
                 """)
         }
-        let version = try checkApplied(connection, allowsNewer: allowsNewer)
+        let version = try checkApplied(connection)
         let missing = migrations.drop { $0.version <= version }
         for migration in missing {
             try connection.transaction {
@@ -100,9 +96,7 @@ package struct Migrator: Sendable {
     }
 
     /// The database's version, once every applied migration was found unchanged.
-    private func checkApplied(
-        _ connection: PostgresConnection, allowsNewer: Bool
-    ) throws -> Int {
+    private func checkApplied(_ connection: PostgresConnection) throws -> Int {
         let changed = try connection.query(
             """
             SELECT w.name
@@ -121,7 +115,7 @@ package struct Migrator: Sendable {
         let version = try Int(
             connection.query("SELECT coalesce(max(version), 0) FROM waybill.schema_migrations")[0]
                 .int4(0))
-        guard version <= migrations.count || allowsNewer else {
+        guard version <= migrations.count else {
             throw PostgresError.schemaTooNew(database: version, program: migrations.count)
         }
         return version

@@ -54,9 +54,6 @@ package final class PostgresConnection {
     /// The server's number for this session, as in `pg_stat_activity.pid`.
     package var backendProcessID: Int32 { unsafe PQbackendPID(raw) }
 
-    /// Major and minor in one number, such as 150020 for 15.20.
-    package var serverVersion: Int { unsafe Int(PQserverVersion(raw)) }
-
     /// Runs one prepared statement; returns its rows.
     @discardableResult
     package func query(

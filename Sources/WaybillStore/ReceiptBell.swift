@@ -80,11 +80,6 @@ package final class ReceiptBell: Sendable {
         return Registration(bell: self, device: device, number: number)
     }
 
-    /// Waits for a ring, from this call on, for at most `timeout`.
-    package func wait(for device: DeviceID, timeout: Duration) async {
-        await register(for: device).wait(timeout: timeout)
-    }
-
     /// One listener's place at the bell; letting go of it ends it.
     package final class Registration: Sendable {
         private let bell: ReceiptBell

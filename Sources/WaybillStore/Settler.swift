@@ -68,10 +68,6 @@ package final class Settler {
         }
     }
 
-    package func disconnect() {
-        session = nil
-    }
-
     /// The secrets of open epochs, from memory where they were asked for before.
     ///
     /// A device or epoch that there is not, or that is closed, is missing in the answer. One secret
@@ -135,12 +131,6 @@ package final class Settler {
             // Whatever failed, this secret does not open; the others may.
             return .damaged
         }
-    }
-
-    /// Forgets cached secrets, so that the next call asks the database.
-    package func forgetSecrets(of device: DeviceID) {
-        secretCache = secretCache.filter { $0.key.deviceID != device }
-        epochCache[device] = nil
     }
 
     /// The epochs under which the device may seal, newest first; a few seconds old at most, and never

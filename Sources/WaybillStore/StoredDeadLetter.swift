@@ -65,7 +65,4 @@ package struct StoredDeadLetter: Sendable, Equatable {
         self.resolvedAt = resolvedAt
         self.resolution = resolution
     }
-
-    /// Whether the operator has not decided about it yet.
-    package var isOpen: Bool { resolution == nil }
 }

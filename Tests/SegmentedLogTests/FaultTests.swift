@@ -80,7 +80,7 @@ import WaybillThreads
         _ = try await opened.log.append(type: 2, payload: [2], recordClass: .control)
         fileSystem.setRule { _, _ in nil }
         _ = try await opened.log.append(type: 1, payload: [3])
-        #expect(opened.log.currentSegment == 2)
+        #expect(opened.log.closedSegments == [1])
         opened.log.close()
         let reopened = try fixture.open(fixture.options())
         reopened.log.close()

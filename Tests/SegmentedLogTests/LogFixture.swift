@@ -82,6 +82,21 @@ final class LogFixture: Sendable {
     }
 }
 
+extension SegmentedLog {
+    /// Adds a record; returns once a sync covers it.
+    func append(
+        type: UInt16, payload: [UInt8], recordClass: RecordClass = .bulk
+    ) async throws(LogError) -> AppendedRecord {
+        let result = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<AppendedRecord, LogError>, Never>) in
+            append(type: type, payload: payload, recordClass: recordClass) { result in
+                continuation.resume(returning: result)
+            }
+        }
+        return try result.get()
+    }
+}
+
 /// The operating system's files, with faults in between.
 final class FaultyFileSystem: FileSystem {
     enum Operation: Equatable {

@@ -85,6 +85,10 @@ import Testing
         let second = try fixture.open(fixture.options())
         second.log.delete([2])
         _ = try await second.log.append(type: 1, payload: [1])
+        // The file goes after the append is told, and must not go while it is copied.
+        while FileManager.default.fileExists(atPath: fixture.path("log", segment: 2)) {
+            try await Task.sleep(for: .milliseconds(1))
+        }
         try fixture.crash("log", as: "copy")
         second.log.close()
         try fixture.write(old, to: fixture.path("copy", segment: 2))

@@ -103,7 +103,7 @@ extension TestResponse {
                 let answer = try await client.call(.post, "dead-letters/discard", body)
                 #expect(try answer.code() == "invalid_request", "\(body)")
             }
-            #expect(!side.letters.letters.contains { !$0.isOpen })
+            #expect(!side.letters.letters.contains { $0.resolution != nil })
         }
     }
 
@@ -248,7 +248,7 @@ extension TestResponse {
             }
             var done = 0
             for job in jobs { done += try await side.end(of: job.id).done }
-            #expect(side.letters.letters.count { !$0.isOpen } == done)
+            #expect(side.letters.letters.count { $0.resolution != nil } == done)
             #expect(done % 100 == 0)
         }
     }
@@ -264,7 +264,7 @@ extension TestResponse {
             #expect(ended.state == .failed)
             #expect(ended.detail == "The database does not answer.")
             #expect(ended.done == 400)
-            #expect(side.letters.letters.count { $0.isOpen } == 100)
+            #expect(side.letters.letters.count { $0.resolution == nil } == 100)
         }
     }
 

@@ -56,7 +56,7 @@ final class MemoryDeadLetters: DeadLetterCatalogue, DeadLetterDecisions, DeadLet
                 && (filter.device == nil || letter.deviceID == filter.device)
                 && (filter.code == nil || letter.code == filter.code?.rawValue)
                 && filter.before.map { letter.createdAt < $0 } ?? true
-                && (wanted == .all || letter.isOpen == (wanted == .open))
+                && (wanted == .all || (letter.resolution == nil) == (wanted == .open))
         }
     }
 
@@ -118,7 +118,7 @@ final class MemoryDeadLetters: DeadLetterCatalogue, DeadLetterDecisions, DeadLet
         return state.withLock { state in
             var changed: Set<DeadLetterID> = []
             for (index, letter) in state.letters.enumerated()
-            where wanted.contains(letter.id) && letter.isOpen && !letter.isRetrying {
+            where wanted.contains(letter.id) && letter.resolution == nil && !letter.isRetrying {
                 state.letters[index] = change(letter)
                 state.audited.append(kind)
                 changed.insert(letter.id)

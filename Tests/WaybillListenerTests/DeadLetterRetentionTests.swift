@@ -22,7 +22,7 @@ private final class MemoryLedger: DeadLetterLedger {
         try? FileManager.default.removeItem(atPath: path)
     }
 
-    var open: [String] { letters.withLock { $0.filter(\.isOpen).map(\.fileName) } }
+    var open: [String] { letters.withLock { $0.filter { $0.resolution == nil }.map(\.fileName) } }
     var expired: [String] { kinds.withLock { $0 } }
     var files: Set<String> {
         get throws { Set(try FileManager.default.contentsOfDirectory(atPath: path)) }
@@ -60,7 +60,8 @@ private final class MemoryLedger: DeadLetterLedger {
     func deadLetters(_ query: DeadLetterQuery) async throws(StoreError) -> [StoredDeadLetter] {
         letters.withLock { letters in
             let found = letters.filter { letter in
-                letter.isOpen && query.filter.before.map { letter.createdAt < $0 } ?? true
+                letter.resolution == nil
+                    && query.filter.before.map { letter.createdAt < $0 } ?? true
                     && query.after.map { letter.createdAt > $0.createdAt } ?? true
             }
             return Array(found.sorted { $0.createdAt < $1.createdAt }.prefix(query.limit))
@@ -78,7 +79,9 @@ private final class MemoryLedger: DeadLetterLedger {
     ) async throws(StoreError) -> Set<DeadLetterID> {
         let wanted = Set(letters.map(\.id))
         return self.letters.withLock { letters in
-            let taken = letters.filter { wanted.contains($0.id) && $0.isOpen && !$0.isRetrying }
+            let taken = letters.filter {
+                wanted.contains($0.id) && $0.resolution == nil && !$0.isRetrying
+            }
             letters.removeAll { letter in taken.contains(letter) }
             kinds.withLock { $0 += taken.map { _ in "\(kind) \(actor.reason ?? "")" } }
             return Set(taken.map(\.id))

@@ -52,7 +52,7 @@ import WaybillPostgres
             #expect(letter.byteCount == 3000)
             #expect(letter.node == "test")
             #expect(letter.attempts == 0)
-            #expect(letter.isOpen)
+            #expect(letter.resolution == nil)
             #expect(!letter.isRetrying)
             #expect(try await fixture.store.deadLetter(.random()) == nil)
         }
