@@ -2,13 +2,14 @@ internal import WaybillModel
 package import WaybillQueue
 package import WaybillStore
 
-/// What operators may do with quarantined bundles' bytes.
+/// Has quarantined bundles processed again, when an operator wants it.
 ///
 /// Knows files and the queue; the database's side of a decision is the store's.
 package struct DeadLetterDesk: Sendable {
     private let queue: any BundleQueue
     private let files: DeadLetterFiles
 
+    /// - Parameter files: of this node.
     package init(queue: any BundleQueue, files: DeadLetterFiles) {
         self.queue = queue
         self.files = files
@@ -24,14 +25,11 @@ package struct DeadLetterDesk: Sendable {
     ///   what the queue throws.
     package func retry(_ letter: StoredDeadLetter) async throws {
         let counts = letter.partByteCounts.isEmpty ? [letter.byteCount] : letter.partByteCounts
-        guard files.isThere(letter.fileName, partCount: counts.count) else {
+        guard files.holds(letter) else {
             throw ListenerError.deadLetterMissing
         }
-        let parts = counts.enumerated().map { index, byteCount in
-            PartContent(
-                digest: .zero, byteCount: byteCount,
-                location: .deadLetter(
-                    name: DeadLetterFiles.partName(letter.fileName, index + 1)))
+        let parts = zip(counts, letter.partFileNames).map { byteCount, name in
+            PartContent(digest: .zero, byteCount: byteCount, location: .deadLetter(name: name))
         }
         let message = BundleMessage(
             tenant: letter.tenant, tenantSlug: letter.tenantSlug, deviceID: letter.deviceID,
@@ -41,14 +39,4 @@ package struct DeadLetterDesk: Sendable {
                 deadLetterID: letter.id, receiptSeq: letter.receiptSeq))
         _ = try await queue.enqueue(message)
     }
-
-    /// Unlinks the files; those that are gone already are no error. Blocks.
-    ///
-    /// - Throws: ``ListenerError/deadLetterUnwritable(errno:)``.
-    package func discard(_ letter: StoredDeadLetter) throws {
-        try files.remove(letter.fileName, partCount: max(1, letter.partByteCounts.count))
-    }
-
-    /// Bytes of all dead letters' files on this node. Blocks for a listing.
-    package func bytesKept() -> Int { files.byteCount() }
 }

@@ -8,9 +8,10 @@ package import WaybillStore
     internal import Darwin
 #endif
 
-/// The bytes of quarantined bundles: one sealed file a part, for operators.
+/// The bytes of quarantined bundles: one sealed file a part, for operators. All that touches their
+/// directory is here.
 ///
-/// A file's form is told at ``SealedFileHeader``.
+/// A file's form is told at ``SealedFileHeader``. Every call blocks.
 package struct DeadLetterFiles: Sendable {
     private let directory: String
     private let rootKey: RootKey
@@ -43,15 +44,22 @@ package struct DeadLetterFiles: Sendable {
 
     /// The bytes of one part's file.
     ///
-    /// - Throws: ``ListenerError/partUnreadable(errno:)``, ``ListenerError/deadLetterDamaged``.
+    /// - Throws: ``ListenerError/deadLetterMissing``, ``ListenerError/partUnreadable(errno:)``,
+    ///   ``ListenerError/deadLetterDamaged``.
     func open(_ name: String) throws(ListenerError) -> SealedFile {
-        try SealedFile(
-            PartFile(path: path(of: name)), rootKey: rootKey, context: Self.context(name))
+        let file: PartFile
+        do throws(ListenerError) {
+            file = try PartFile(path: path(of: name))
+        } catch {
+            guard case .partUnreadable(ENOENT) = error else { throw error }
+            throw .deadLetterMissing
+        }
+        return try SealedFile(file, rootKey: rootKey, context: Self.context(name))
     }
 
     /// Whether all parts' files are there.
-    func isThere(_ name: String, partCount: Int) -> Bool {
-        (1...max(1, partCount)).allSatisfy { access(path(of: Self.partName(name, $0)), R_OK) == 0 }
+    func holds(_ letter: StoredDeadLetter) -> Bool {
+        letter.partFileNames.allSatisfy { access(path(of: $0), R_OK) == 0 }
     }
 
     /// Where a file of this name lies.
@@ -60,38 +68,30 @@ package struct DeadLetterFiles: Sendable {
     /// Of the file of one part, counted from 1.
     static func partName(_ name: String, _ part: Int) -> String { "\(name).\(part)" }
 
-    /// Bytes of all files, as they lie on disk; files that come or go meanwhile may be missed.
-    package func byteCount() -> Int {
-        names().reduce(0) { sum, name in
-            var status = stat()
-            return lstat(path(of: name), &status) == 0 ? sum + Int(status.st_size) : sum
+    /// Lists the directory; takes one system call a file.
+    func contents() throws(ListenerError) -> DeadLetterContents {
+        guard let stream = opendir(directory) else {
+            throw .deadLettersUnlistable(errno: errno)
         }
-    }
-
-    /// Names of all files, in no order; none when the directory cannot be read.
-    package func names() -> [String] {
-        guard let stream = opendir(directory) else { return [] }
         defer { closedir(stream) }
-        var names: [String] = []
+        var contents = DeadLetterContents()
         while let entry = readdir(stream) {
             let name = withUnsafePointer(to: &entry.pointee.d_name) { field in
                 field.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
-            if name != ".", name != ".." { names.append(name) }
+            var status = stat()
+            // A file that has gone meanwhile is no concern of anybody's.
+            guard fstatat(dirfd(stream), name, &status, AT_SYMLINK_NOFOLLOW) == 0,
+                status.st_mode & S_IFMT == S_IFREG
+            else { continue }
+            contents.add(name, status)
         }
-        return names
+        return contents
     }
 
-    /// Unlinks the files of all parts; those that are gone already are no error.
-    ///
-    /// - Throws: ``ListenerError/deadLetterUnwritable(errno:)``.
-    func remove(_ name: String, partCount: Int) throws(ListenerError) {
-        for part in 1...max(1, partCount) {
-            guard unlink(path(of: Self.partName(name, part))) == 0 || errno == ENOENT else {
-                throw .deadLetterUnwritable(errno: errno)
-            }
-        }
-        try sync(path: directory)
+    /// Unlinks files; returns how many. One that stays is found again by the next sweep.
+    func remove(_ fileNames: [String]) -> Int {
+        fileNames.count { unlink(path(of: $0)) == 0 }
     }
 
     private static func context(_ name: String) -> String { "dead-letter/\(name)" }

@@ -115,7 +115,7 @@ package struct DeadLetterRetention: Service {
         return expired
     }
 
-    private func expireSurplus(_ contents: DeadLetterFolder.Contents) async throws -> Int {
+    private func expireSurplus(_ contents: DeadLetterContents) async throws -> Int {
         var surplus = contents.byteCount - policy.bytesMax
         var expired = 0
         try await forEachPage(DeadLetterFilter()) { page in
@@ -163,7 +163,7 @@ package struct DeadLetterRetention: Service {
 
     /// Files that are older than an hour and than any bundle on its way, and have no open row.
     private func sweep(
-        _ contents: DeadLetterFolder.Contents, at now: Timestamp
+        _ contents: DeadLetterContents, at now: Timestamp
     ) async throws -> Int {
         let aged = now.advanced(by: .zero - policy.orphanAgeMin)
         let limit = oldestUnsettled().map { min($0, aged) } ?? aged
@@ -184,13 +184,6 @@ package struct DeadLetterRetention: Service {
         logger.notice(
             "files of no dead letter were removed", metadata: ["files.count": "\(swept)"])
         return swept
-    }
-}
-
-extension StoredDeadLetter {
-    /// The names of its files, in part order.
-    package var partFileNames: [String] {
-        (1...max(1, partByteCounts.count)).map { "\(fileName).\($0)" }
     }
 }
 

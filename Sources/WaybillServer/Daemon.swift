@@ -276,10 +276,9 @@ struct Daemon {
     private func deadLetters(
         queue: DiskQueue, rootKey: RootKey, store: Store
     ) throws -> (parts: DeadLetterParts, jobs: DeadLetterJobs, retention: DeadLetterRetention) {
-        let folder = try DeadLetterFolder(path: directory.deadLetters)
-        let desk = DeadLetterDesk(
-            queue: queue,
-            files: DeadLetterFiles(directory: directory.deadLetters, rootKey: rootKey))
+        let files = DeadLetterFiles(directory: directory.deadLetters, rootKey: rootKey)
+        let folder = try DeadLetterFolder(files)
+        let desk = DeadLetterDesk(queue: queue, files: files)
         let office = DeadLetterOffice(
             catalogue: store, decisions: store, bytes: DeadLetterShelf(folder: folder, desk: desk))
         let jobs = DeadLetterJobs(office: office, operations: store, node: Self.node)

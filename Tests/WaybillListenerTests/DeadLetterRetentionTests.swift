@@ -106,7 +106,11 @@ private final class MemoryLedger: DeadLetterLedger {
         oldestUnsettled: Timestamp? = nil
     ) throws -> DeadLetterRetention {
         DeadLetterRetention(
-            ledger: ledger, folder: try DeadLetterFolder(path: ledger.path),
+            ledger: ledger,
+            folder: try DeadLetterFolder(
+                DeadLetterFiles(
+                    directory: ledger.path,
+                    rootKey: RootKey(bytes: [UInt8](repeating: 9, count: 32)))),
             policy: DeadLetterPolicy(
                 retention: .seconds(days * 86_400), bytesMax: bytesMax),
             node: "node", oldestUnsettled: { oldestUnsettled })
