@@ -13,9 +13,11 @@ package protocol BundleQueue: Sendable {
     ///   ``QueueError/closed``, ``QueueError/tooLarge(byteCount:)`` (never retry).
     func enqueue(_ message: BundleMessage) async throws(QueueError) -> EnqueueResult
 
-    /// What is known of a bundle: unsettled ones always, settled ones for at least ten minutes.
+    /// What is known of a bundle: unsettled ones always, settled ones for at least ten minutes, lost
+    /// ones until they are enqueued again.
     ///
-    /// The cache of settled ones is bounded at 100,000. Never waits for the disk.
+    /// The cache of settled ones is bounded at 100,000, that of lost ones at 1,000,000. Never waits
+    /// for the disk.
     func find(_ key: BundleKey) -> BundleEntry?
 
     /// Forgets that the bundle is settled, so that it can be enqueued again; unsettled ones stay.
@@ -55,17 +57,21 @@ package struct Delivery: Sendable {
     package let attempt: Int
     /// Time since the first charged attempt, across restarts; nil while there was none.
     package let failingFor: Duration?
+    /// Somebody may have had it before, and may have committed its receipt: it was handed out by
+    /// this process, or was in the log when the process started.
+    package let isRedelivered: Bool
     /// With the bytes of inline parts.
     package let message: BundleMessage
 
     package init(
         sequence: UInt64, number: UInt64, attempt: Int, failingFor: Duration? = nil,
-        message: BundleMessage
+        isRedelivered: Bool = false, message: BundleMessage
     ) {
         self.sequence = sequence
         self.number = number
         self.attempt = attempt
         self.failingFor = failingFor
+        self.isRedelivered = isRedelivered
         self.message = message
     }
 }
@@ -89,6 +95,9 @@ package enum Settlement: Sendable, Equatable {
     case settled
     /// Its receipt is committed and says why it could not be processed.
     case quarantined
+    /// Its bytes are not those that were acknowledged, and there is no receipt: the device is to send
+    /// it again. A dead letter's bundle stays quarantined.
+    case lost
     /// To be delivered again, not before `after` has passed; its device's later bundles wait too.
     /// `charged` counts the attempt against the bundle.
     case retry(after: Duration, charged: Bool)
@@ -102,20 +111,17 @@ package struct LeaseRequest: Sendable {
     package var duration: Duration
     /// How long to block when nothing is ready.
     package var wait: Duration
-    /// Only bundles of these tenants; nil for all.
-    package var tenants: Set<TenantID>?
     /// Asked while waiting, after each ``DiskQueue/wake()``: true ends the wait.
     package var isCancelled: @Sendable () -> Bool
 
     package init(
         bundlesMax: Int, bytesMax: Int, duration: Duration, wait: Duration,
-        tenants: Set<TenantID>? = nil, isCancelled: @escaping @Sendable () -> Bool = { false }
+        isCancelled: @escaping @Sendable () -> Bool = { false }
     ) {
         self.bundlesMax = bundlesMax
         self.bytesMax = bytesMax
         self.duration = duration
         self.wait = wait
-        self.tenants = tenants
         self.isCancelled = isCancelled
     }
 }

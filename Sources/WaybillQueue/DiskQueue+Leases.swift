@@ -1,4 +1,5 @@
 internal import Logging
+internal import Metrics
 internal import SegmentedLog
 internal import WaybillModel
 internal import WaybillThreads
@@ -62,7 +63,8 @@ extension DiskQueue {
                 deliveries.append(
                     Delivery(
                         sequence: grant.sequence, number: grant.number, attempt: grant.attempt,
-                        failingFor: grant.failingFor, message: message))
+                        failingFor: grant.failingFor, isRedelivered: grant.isRedelivered,
+                        message: message))
             } catch .damaged, .noSuchSegment {
                 lose(grant)
             } catch {
@@ -76,7 +78,13 @@ extension DiskQueue {
     /// The record was damaged since it was written: the device is told to send again.
     private func lose(_ grant: QueueState.Grant) {
         logger.error(
-            "bundle lost", metadata: ["queue.sequence": "\(grant.sequence)"])
+            "a bundle was damaged in the log and is lost: its device is told to send it again",
+            metadata: [
+                "bundle.id": "\(grant.key.bundleID)", "device.id": "\(grant.key.deviceID)",
+                "queue.sequence": "\(grant.sequence)",
+            ])
+        // Made here: the queue is opened before the metrics are.
+        Counter(label: "waybill_bundles_lost_total").increment()
         let effect = shared.update { $0.state.lose(grant.sequence, now: .now) }
         write(effect) {}
     }

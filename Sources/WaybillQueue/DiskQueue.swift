@@ -107,7 +107,8 @@ package final class DiskQueue: BundleQueue {
                 throw .corrupt("record \(record.sequence) is a bundle of another version")
             }
             _ = state.insert(
-                QueuedBundle(message, position: record.position), sequence: record.sequence)
+                QueuedBundle(message, position: record.position, isRecovered: true),
+                sequence: record.sequence)
         case QueueRecord.settlementType:
             guard let settlement = SettlementRecord(record.payload) else {
                 throw .corrupt("record \(record.sequence) is a settlement of another version")

@@ -154,7 +154,7 @@ struct SettlementRecord: Sendable, Equatable {
     enum Outcome: UInt8, Sendable {
         case settled = 1
         case quarantined = 2
-        /// The record could not be read any more.
+        /// Its record, or a file that it names, was not what was written any more.
         case lost = 3
         /// Not done; `attempts` counts.
         case charged = 4

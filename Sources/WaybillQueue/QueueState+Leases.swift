@@ -9,6 +9,8 @@ extension QueueState {
         let number: UInt64
         let attempt: Int
         let failingFor: Duration?
+        let isRedelivered: Bool
+        let key: BundleKey
         let position: RecordPosition
     }
 
@@ -40,11 +42,9 @@ extension QueueState {
                 var device = devices.removeValue(forKey: deviceID)
             else { break }
             let count = chosen.count
-            if request.tenants?.contains(device.tenant) ?? true {
-                isFull = takeShare(
-                    of: &device, min(share, request.bundlesMax - count), &chosen, &bytes,
-                    bytesMax: request.bytesMax)
-            }
+            isFull = takeShare(
+                of: &device, min(share, request.bundlesMax - count), &chosen, &bytes,
+                bytesMax: request.bytesMax)
             devices[deviceID] = device
             if chosen.count == count { passed.append(deviceID) }
             isFull = isFull || chosen.count >= request.bundlesMax
@@ -80,12 +80,14 @@ extension QueueState {
         leasedCount += chosen.count
         var grants: [Grant] = []
         for sequence in chosen {
-            bundles[sequence]?.holder = nextNumber
             guard let bundle = bundles[sequence] else { continue }
+            bundles[sequence]?.holder = nextNumber
+            bundles[sequence]?.wasHandedOut = true
             grants.append(
                 Grant(
                     sequence: sequence, number: nextNumber, attempt: bundle.attempts + 1,
                     failingFor: bundle.failingSince.map { now.duration(since: $0) },
+                    isRedelivered: bundle.wasHandedOut, key: bundle.key,
                     position: bundle.position))
             nextNumber += 1
         }
@@ -115,9 +117,13 @@ extension QueueState {
             guard let bundle = bundles[sequence] else { continue }
             let segment = bundle.position.segment
             switch result {
-            case .settled, .quarantined:
+            case .settled, .quarantined, .lost:
                 let outcome: SettlementRecord.Outcome =
-                    result == .settled ? .settled : .quarantined
+                    switch result {
+                    case .settled: .settled
+                    case .lost: bundle.lostOutcome
+                    default: .quarantined
+                    }
                 effect.entries.append(
                     .init(sequence: sequence, outcome: outcome, attempts: bundle.attempts))
                 effect.done.append(segment)
@@ -170,11 +176,10 @@ extension QueueState {
             leases[leaseID]?.sequences.removeAll { $0 == sequence }
         }
         giveBack([], to: bundle.key.deviceID, ended: 1, due: nil)
-        // A dead letter's bundle keeps its receipt; only this try of it is lost.
-        let outcome: SettlementRecord.Outcome = bundle.isRetry ? .quarantined : .lost
-        finish(
-            sequence, bundle.isRetry ? .quarantined : .lost,
-            until: now.advanced(by: options.settledRetention))
+        let outcome = bundle.lostOutcome
+        if let state = outcome.state {
+            finish(sequence, state, until: now.advanced(by: options.settledRetention))
+        }
         return SettleEffect(
             entries: [.init(sequence: sequence, outcome: outcome, attempts: bundle.attempts)],
             done: [bundle.position.segment])

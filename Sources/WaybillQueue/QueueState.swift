@@ -8,6 +8,7 @@ struct QueueState: Sendable {
         var sharedLeaseBytesMax = 8 << 20
         var settledRetention = Duration.seconds(900)
         var settledEntriesMax = 100_000
+        var lostEntriesMax = 1_000_000
     }
 
     /// What to do with a bundle that somebody wants to enqueue.
@@ -21,7 +22,6 @@ struct QueueState: Sendable {
 
     /// The bundles of one device, in the order in which they were received.
     struct Device: Sendable {
-        let tenant: TenantID
         var waiting = Line<UInt64>()
         var leased = 0
         /// Nothing is handed out before; set by a retry.
@@ -51,10 +51,12 @@ struct QueueState: Sendable {
     private var reserved: Set<BundleKey> = []
     private var finished: [BundleKey: (entry: BundleEntry, until: Deadline)] = [:]
     private var finishedOrder = Line<(key: BundleKey, until: Deadline)>()
+    private var lost: LostBundles
     private var arrivals = Line<UInt64>()
 
     init(options: Options) {
         self.options = options
+        lost = LostBundles(entriesMax: options.lostEntriesMax)
     }
 
     var depth: Int { bundles.count }
@@ -66,7 +68,7 @@ struct QueueState: Sendable {
         if let sequence = sequences[key], let bundle = bundles[sequence] {
             return bundle.entry(bundle.holder == 0 ? .queued : .processing)
         }
-        return finished[key]?.entry
+        return finished[key]?.entry ?? lost[key]
     }
 
     // MARK: Coming in
@@ -94,13 +96,14 @@ struct QueueState: Sendable {
         // A second record of a key can only be the rest of a write that was refused.
         guard sequences[bundle.key] == nil else { return false }
         finished[bundle.key] = nil
+        lost.remove(bundle.key)
         sequences[bundle.key] = sequence
         bundles[sequence] = bundle
         bytes += bundle.sizes.total
         arrivals.append(sequence)
         ledger.addBundle(in: bundle.position.segment)
         let deviceID = bundle.key.deviceID
-        var device = devices.removeValue(forKey: deviceID) ?? Device(tenant: bundle.tenant)
+        var device = devices.removeValue(forKey: deviceID) ?? Device()
         let wasIdle = device.waiting.isEmpty && device.leased == 0
         device.waiting.append(sequence)
         devices[deviceID] = device
@@ -118,6 +121,7 @@ struct QueueState: Sendable {
         sequences[bundle.key] = nil
         bytes -= bundle.sizes.total
         if bundle.holder != 0 { leasedCount -= 1 }
+        guard outcome != .lost else { return lost.add(bundle.entry(.lost), for: bundle.key) }
         finished[bundle.key] = (bundle.entry(outcome), until)
         finishedOrder.append((bundle.key, until))
     }

@@ -20,8 +20,11 @@ struct QueuedBundle: Sendable {
     var failingSince: Deadline?
     /// The number of the delivery that holds it; 0 for none.
     var holder: UInt64 = 0
+    /// Somebody had it before, or may have had it before a restart.
+    var wasHandedOut: Bool
 
-    init(_ message: BundleMessage, position: RecordPosition) {
+    /// - Parameter isRecovered: true for a bundle that was found in the log.
+    init(_ message: BundleMessage, position: RecordPosition, isRecovered: Bool = false) {
         key = message.key
         digest = message.bundleDigest
         tenant = message.tenant
@@ -32,7 +35,11 @@ struct QueuedBundle: Sendable {
         }
         isRetry = message.retryOf != nil
         self.position = position
+        wasHandedOut = isRecovered
     }
+
+    /// What its damage comes to: a dead letter's bundle keeps its receipt, only this try is lost.
+    var lostOutcome: SettlementRecord.Outcome { isRetry ? .quarantined : .lost }
 
     /// The same bundle, once its record is on disk.
     func placed(at position: RecordPosition) -> QueuedBundle {

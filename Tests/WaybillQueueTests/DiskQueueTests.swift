@@ -229,6 +229,26 @@ import WaybillThreads
         #expect(try queue.lease(QueueFixture.request())?.bundles == [1])
     }
 
+    @Test func aBundleThatAListenerLostIsLostAfterARestartToo() async throws {
+        let queue = try fixture.open(fixture.options())
+        let message = try QueueFixture.message(bundle: 1)
+        _ = try await queue.enqueue(message)
+        let lease = try #require(try queue.lease(QueueFixture.request()))
+        #expect(lease.deliveries.map(\.isRedelivered) == [false])
+        try queue.settleAndWait(lease, .lost)
+        #expect(queue.find(message.key)?.state == .lost && queue.status.depth == 0)
+        queue.close()
+        let reopened = try fixture.open(fixture.options())
+        defer { reopened.close() }
+        #expect(reopened.find(message.key)?.state == .lost)
+        #expect(try await reopened.enqueue(message) == .enqueued)
+        let again = try #require(try reopened.lease(QueueFixture.request()))
+        #expect(again.deliveries.map(\.isRedelivered) == [false])
+        try reopened.settleAndWait(again, .retry(after: .zero, charged: false))
+        #expect(
+            try reopened.lease(QueueFixture.request())?.deliveries.map(\.isRedelivered) == [true])
+    }
+
     @Test func namesTheFilesOfUnsettledBundles() async throws {
         let queue = try fixture.open(fixture.options())
         var message = try QueueFixture.message(bundle: 1)

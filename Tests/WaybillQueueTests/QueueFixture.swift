@@ -63,12 +63,10 @@ final class QueueFixture: Sendable {
     }
 
     static func request(
-        bundles: Int = 100, bytes: Int = 1 << 20, tenants: Set<TenantID>? = nil,
-        wait: Duration = .zero
+        bundles: Int = 100, bytes: Int = 1 << 20, wait: Duration = .zero
     ) -> LeaseRequest {
         LeaseRequest(
-            bundlesMax: bundles, bytesMax: bytes, duration: .seconds(60), wait: wait,
-            tenants: tenants)
+            bundlesMax: bundles, bytesMax: bytes, duration: .seconds(60), wait: wait)
     }
 }
 

@@ -121,15 +121,6 @@ import WaybillThreads
         #expect(try #require(take()).map(\.sequence) == [2])
     }
 
-    @Test mutating func handsOutOnlyTheTenantsThatAreAskedFor() throws {
-        try add(device: 1, bundle: 1, tenant: 1)
-        try add(device: 2, bundle: 2, tenant: 2)
-        #expect(
-            try #require(take(QueueFixture.request(tenants: [TenantID(2)]))).map(\.sequence) == [2])
-        #expect(take(QueueFixture.request(tenants: [TenantID(3)])) == nil)
-        #expect(try #require(take()).map(\.sequence) == [1])
-    }
-
     @Test mutating func forgetsSettledBundlesByAgeAndByNumber() throws {
         state = QueueState(
             options: .init(settledRetention: .seconds(600), settledEntriesMax: 2))
@@ -179,6 +170,35 @@ import WaybillThreads
         _ = take()
         for sequence in state.bundles.keys { _ = state.lose(sequence, now: start) }
         #expect(state.bytes == 0 && state.depth == 0)
+    }
+
+    /// CONTRACT: "`lost`: the server found its copy damaged and says so; send it again."
+    @Test mutating func remembersALostBundleUntilItIsSentAgainOrTooManyAre() throws {
+        state = QueueState(options: .init(settledRetention: .zero, lostEntriesMax: 2))
+        for bundle in 1...2 as ClosedRange<UInt64> { try add(device: 1, bundle: bundle) }
+        let grants = try #require(take())
+        let effect = try state.settle(keys(grants), [.lost, .lost], now: start)
+        #expect(effect.entries.map(\.outcome) == [.lost, .lost])
+        state.forgetFinished(now: start.advanced(by: .seconds(86_400)))
+        func found() throws -> [BundleState?] {
+            try (1...3).map { try state.find(QueueFixture.message(bundle: $0).key)?.state }
+        }
+        #expect(try found() == [.lost, .lost, nil])
+        try add(device: 1, bundle: 1)
+        try add(device: 1, bundle: 3)
+        #expect(try found() == [.queued, .lost, .queued])
+        let again = try #require(take())
+        _ = try state.settle(keys(again), [.lost, .lost], now: start)
+        // The oldest went; the first one's earlier loss counts for nothing.
+        #expect(try found() == [.lost, nil, .lost])
+    }
+
+    @Test mutating func saysOfADeliveryWhetherSomebodyHadItBefore() throws {
+        try add(device: 1, bundle: 1)
+        let first = try #require(take())
+        #expect(first.map(\.isRedelivered) == [false])
+        _ = try state.settle(keys(first), [.retry(after: .zero, charged: false)], now: start)
+        #expect(try #require(take()).map(\.isRedelivered) == [true])
     }
 
     @Test func aSegmentStaysUntilThoseItSpeaksOfAreGone() {
