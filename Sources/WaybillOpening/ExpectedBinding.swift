@@ -9,15 +9,19 @@ package struct ExpectedBinding: Sendable, Equatable {
     package var parts: Int
     /// The most transactions that the part may announce; nil for no limit.
     package var transactionsMax: Int?
+    /// The most that the whole bundle may have, to be named when the part has too many.
+    package var bundleTransactionsMax: Int?
 
     package init(
-        bundleID: [UInt8], deviceID: [UInt8], part: Int, parts: Int, transactionsMax: Int? = nil
+        bundleID: [UInt8], deviceID: [UInt8], part: Int, parts: Int, transactionsMax: Int? = nil,
+        bundleTransactionsMax: Int? = nil
     ) {
         self.bundleID = bundleID
         self.deviceID = deviceID
         self.part = part
         self.parts = parts
         self.transactionsMax = transactionsMax
+        self.bundleTransactionsMax = bundleTransactionsMax
     }
 }
 

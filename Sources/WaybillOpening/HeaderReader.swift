@@ -22,13 +22,20 @@ enum HeaderReader {
             transactions: Int(transactions),
             deviceSequence: try deviceSequence(found, scanner),
             sealedAtMicroseconds: try sealedAt(found, scanner))
-        guard bundle.bytes == binding.bundleID else { throw .bindingMismatch("another bundle") }
-        guard device.bytes == binding.deviceID else { throw .bindingMismatch("another device") }
-        guard part == binding.part, parts == binding.parts else {
-            throw .bindingMismatch("another part")
+        guard bundle.bytes == binding.bundleID else {
+            throw .bindingMismatch("the header's bundle_id is another bundle's")
+        }
+        guard device.bytes == binding.deviceID else {
+            throw .bindingMismatch("the header's device_id is another device's")
+        }
+        guard part == binding.part else {
+            throw .bindingMismatch("the header's part is not the number of this part")
+        }
+        guard parts == binding.parts else {
+            throw .bindingMismatch("the header's parts is not how many the bundle has")
         }
         if let most = binding.transactionsMax, header.transactions > most {
-            throw .headerInvalid("more transactions than a bundle may have")
+            throw .tooManyTransactions(most: binding.bundleTransactionsMax ?? most)
         }
         return header
     }

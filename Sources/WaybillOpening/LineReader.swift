@@ -42,12 +42,14 @@ package final class LineReader {
         while lines.count < max(1, maxLines), byteCount < maxBytes || lines.isEmpty {
             guard let line = try nextLine() else {
                 guard lineCount == header.transactions else {
-                    throw .bindingMismatch("fewer lines than the header counts")
+                    throw .bindingMismatch(
+                        "the header's transactions counts more lines than there are")
                 }
                 break
             }
             guard lineCount < header.transactions else {
-                throw .bindingMismatch("more lines than the header counts")
+                throw .bindingMismatch(
+                    "the header's transactions counts fewer lines than there are")
             }
             let result =
                 line.isOverlong ? reader.readOverlong(line.bytes) : reader.read(line.bytes)

@@ -6,7 +6,10 @@ package enum OpeningError: Error {
     case limitUnzipped
     /// Line 1 is not a header.
     case headerInvalid(String)
-    /// Line 1 belongs to another bundle, device or part, or counts other lines.
+    /// Line 1 announces more transactions than the bundle may have.
+    case tooManyTransactions(most: Int)
+    /// Line 1 belongs to another bundle, device or part, or counts other lines; the words name the
+    /// member at fault, and are without content.
     case bindingMismatch(String)
     /// The source could not be read: the part itself may be sound.
     case source(any Error)
@@ -16,7 +19,8 @@ package enum OpeningError: Error {
     /// All but the content's own faults may pass.
     package var isRetryable: Bool {
         switch self {
-        case .cannotOpen, .limitUnzipped, .headerInvalid, .bindingMismatch: false
+        case .cannotOpen, .limitUnzipped, .headerInvalid, .tooManyTransactions, .bindingMismatch:
+            false
         case .source, .library: true
         }
     }
@@ -29,7 +33,7 @@ package enum OpeningError: Error {
         switch self {
         case .cannotOpen: "cannot_open"
         case .limitUnzipped: "limit_unzipped"
-        case .headerInvalid: "header_invalid"
+        case .headerInvalid, .tooManyTransactions: "header_invalid"
         case .bindingMismatch: "binding_mismatch"
         case .source: "source"
         case .library: "library"
@@ -43,6 +47,8 @@ extension OpeningError: CustomStringConvertible {
         case .cannotOpen(let words): "the part cannot be opened: \(words)"
         case .limitUnzipped: "the entry is larger than declared or allowed"
         case .headerInvalid(let words): "the first line is not a header: \(words)"
+        case .tooManyTransactions(let most):
+            "more transactions than the \(most) that a bundle may have"
         case .bindingMismatch(let words): "the header does not fit: \(words)"
         case .source: "the part cannot be read"
         case .library(let words): "a library failed: \(words)"
