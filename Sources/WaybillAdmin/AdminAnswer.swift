@@ -93,7 +93,8 @@ extension Problem {
             self.init(.databaseUnavailable, "The database does not answer.", retryAfter: 5)
         case .postgres where error.isRetryable:
             self.init(.databaseUnavailable, "The database does not answer.", retryAfter: 5)
-        case .codeInvalid, .notIssued, .postgres, .cannotOpenSealed, .cryptography:
+        case .codeInvalid, .notIssued, .postgres, .unknownDevice, .cannotOpenSealed,
+            .cryptography:
             self.init(.internalError, "The server failed: \(error.shortDescription).")
         }
     }

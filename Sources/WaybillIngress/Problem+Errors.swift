@@ -93,7 +93,7 @@ extension Problem {
             self.init(.databaseUnavailable, "The database does not answer.", retryAfter: 5)
         case .postgres where error.isRetryable:
             self.init(.databaseUnavailable, "The database does not answer.", retryAfter: 5)
-        case .postgres, .cannotOpenSealed, .cryptography:
+        case .postgres, .unknownDevice, .cannotOpenSealed, .cryptography:
             self.init(.internalError, "The server failed.", retryAfter: 10)
         }
     }

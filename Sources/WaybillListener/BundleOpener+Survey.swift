@@ -21,7 +21,7 @@ extension BundleOpener {
                     message, part: 1, source, layout, secret,
                     transactionsMax: context.options.limits.bundleTransactionsMax)
             } catch {
-                guard case .refused(.cannotOpen, _) = error else { throw error }
+                guard error.isCannotOpen else { throw error }
                 fault = error
                 continue
             }
@@ -54,7 +54,8 @@ extension BundleOpener {
                 transactionsMax: limits.bundleTransactionsMax - transactionCount)
             guard next.header.deviceSequence == first.header.deviceSequence else {
                 throw .refused(
-                    .bindingMismatch, detail: "part \(part): device_seq is not that of part 1")
+                    .bindingMismatch, detail: "part \(part): device_seq is not that of part 1",
+                    isTold: true)
             }
             transactionCount += next.header.transactions
             parts.append(next.key)
@@ -83,11 +84,12 @@ extension BundleOpener {
             return try surveyed(
                 message, part: part, source, layout, secret, transactionsMax: transactionsMax)
         } catch {
-            guard case .refused(let code, let detail) = error else { throw error }
-            if code == .cannotOpen {
+            guard case .refused(let refusal) = error else { throw error }
+            if refusal.code == .cannotOpen {
                 try checkPlace(message, part: part, source, layout, secret)
             }
-            throw .refused(code, detail: "part \(part): \(detail)")
+            throw .refused(
+                refusal.code, detail: "part \(part): \(refusal.detail)", isTold: refusal.isTold)
         }
     }
 
@@ -129,7 +131,7 @@ extension BundleOpener {
                 continue
             }
             throw .refused(
-                .bindingMismatch, detail: "part \(part) is sealed as part \(other)")
+                .bindingMismatch, detail: "part \(part) is sealed as part \(other)", isTold: true)
         }
     }
 

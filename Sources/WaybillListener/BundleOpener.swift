@@ -33,6 +33,10 @@ struct BundleOpener {
 
     /// Derives the keys of all deliveries in one batch.
     ///
+    /// A delivery is marked as being opened while its archive is looked at. The derivation is not
+    /// marked: it works on passwords and salts of one size, and a mark on each of the batch would
+    /// charge them all when the process is killed.
+    ///
     /// - Returns: for each delivery what opening it takes, or why it cannot be opened.
     /// - Throws: ``StoreError`` when the database is away.
     func prepare(_ deliveries: [Delivery]) throws -> [Result<Prepared, BundleFault>] {
@@ -40,6 +44,8 @@ struct BundleOpener {
         var drafts: [Result<Draft, BundleFault>] = []
         for (delivery, secrets) in zip(deliveries, secrets) {
             do throws(BundleFault) {
+                let mark = context.queue.beginOpening(delivery)
+                defer { context.queue.endOpening(mark) }
                 drafts.append(.success(try draft(delivery.message, try secrets.get())))
             } catch {
                 drafts.append(.failure(error))
@@ -116,7 +122,7 @@ struct BundleOpener {
 
     /// Opens one delivery under the first epoch that fits.
     ///
-    /// - Throws: ``BundleFault/unreadable(_:)`` and ``BundleFault/unrelated(_:)``.
+    /// - Throws: every ``BundleFault`` but a refusal.
     func open(_ message: BundleMessage, _ prepared: Prepared) throws(BundleFault) -> Opening {
         do throws(BundleFault) {
             switch prepared {
@@ -124,8 +130,8 @@ struct BundleOpener {
             case .one(let source, let keys): return try open(message, source, keys)
             }
         } catch {
-            guard case .refused(let code, let detail) = error else { throw error }
-            return .refused(code, detail: detail)
+            guard case .refused(let refusal) = error else { throw error }
+            return .refused(refusal)
         }
     }
 
@@ -137,7 +143,7 @@ struct BundleOpener {
             do throws(BundleFault) {
                 return try open(message, source, key)
             } catch {
-                guard case .refused(.cannotOpen, _) = error else { throw error }
+                guard error.isCannotOpen else { throw error }
                 last = error
             }
         }
@@ -224,7 +230,8 @@ struct BundleOpener {
             binding: ExpectedBinding(
                 bundleID: message.bundleID.bytes, deviceID: message.deviceID.bytes,
                 part: key.part, parts: message.parts.count,
-                transactionsMax: transactionsMax ?? context.options.limits.bundleTransactionsMax),
+                transactionsMax: transactionsMax ?? context.options.limits.bundleTransactionsMax,
+                bundleTransactionsMax: context.options.limits.bundleTransactionsMax),
             limits: limits,
             hasher: ContentHasher(key: context.rootKey.contentKey(tenant: message.tenant)))
     }
@@ -242,7 +249,10 @@ extension BundleFault {
         case .limitUnzipped:
             self = .refused(.limitUnzipped, detail: "it inflates beyond what it may")
         case .headerInvalid(let detail): self = .refused(.headerInvalid, detail: detail)
-        case .bindingMismatch(let detail): self = .refused(.bindingMismatch, detail: detail)
+        case .tooManyTransactions:
+            self = .refused(.headerInvalid, detail: "\(error)", isTold: true)
+        case .bindingMismatch(let detail):
+            self = .refused(.bindingMismatch, detail: detail, isTold: true)
         case .source(let error): self.init(source: error)
         case .library(let detail): self = .unreadable(detail)
         }
@@ -253,6 +263,7 @@ extension BundleFault {
         switch error {
         case let error as QueueError: self = .unrelated(error)
         case let error as ListenerError where error.isOfTheSystem: self = .unrelated(error)
+        case ListenerError.partDamaged: self = .damaged("\(error)")
         default: self = .unreadable("\(error)")
         }
     }

@@ -9,6 +9,8 @@ package protocol BundleSettler: AnyObject {
     func openEpochs(_ device: DeviceID) throws(StoreError) -> [Int]
     /// The secrets of open epochs; one that there is not is missing.
     func secrets(_ wanted: [DeviceEpoch]) throws(StoreError) -> [DeviceEpoch: DeviceSecret]
+    /// Which of the bundles have a receipt, whatever it says.
+    func receipted(_ bundles: [BundleKey]) throws(StoreError) -> Set<BundleKey>
     /// Settles a batch in one transaction, as ``Settler/settle(_:rows:)``.
     func settle(
         _ bundles: [BundleToSettle], rows: (inout SettlementTransaction) throws -> Void

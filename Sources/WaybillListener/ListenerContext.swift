@@ -10,6 +10,7 @@ package struct ListenerContext: Sendable {
     let reaper: PartReaper
     let deadLetters: DeadLetterFiles
     let metrics: ListenerMetrics
+    let returns = ReturnBook()
     /// Makes a listener's own way into the database; called on the listener's thread. Nil while
     /// the database has not been reached yet.
     let makeSettler: @Sendable () -> (any BundleSettler)?

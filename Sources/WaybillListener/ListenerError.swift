@@ -24,6 +24,10 @@ package enum ListenerError: Error, CustomStringConvertible {
     case deadLettersUnlistable(errno: Int32)
     /// A part's file could not be read.
     case partUnreadable(errno: Int32)
+    /// A part's file is not what was acknowledged; the text says in what way.
+    case partDamaged(String)
+    /// A receipt that was there a moment ago is gone.
+    case receiptGone
 
     package var description: String {
         switch self {
@@ -41,23 +45,28 @@ package enum ListenerError: Error, CustomStringConvertible {
             "the dead letters' directory could not be listed (errno \(number))"
         case .partUnreadable(let number):
             "a part's file could not be read (errno \(number))"
+        case .partDamaged(let what): "a part is damaged: \(what)"
+        case .receiptGone: "the database had the bundle's receipt and has it no more"
         }
     }
 
     package var isRetryable: Bool {
         switch self {
-        case .outOfRange, .boundsInvalid, .notAsExpected, .deadLetterDamaged, .deadLetterMissing:
+        case .outOfRange, .boundsInvalid, .notAsExpected, .deadLetterDamaged, .deadLetterMissing,
+            .partDamaged:
             false
-        case .settingUnwritable, .deadLetterUnwritable, .deadLettersUnlistable, .partUnreadable:
+        case .settingUnwritable, .deadLetterUnwritable, .deadLettersUnlistable, .partUnreadable,
+            .receiptGone:
             true
         }
     }
 
-    /// The system has no room, file or memory to spare: no fault of what was to be read or written.
+    /// The system has no room, file or memory to spare, or the parts' directory is not there: no
+    /// fault of what was to be read or written.
     var isOfTheSystem: Bool {
         switch self {
         case .deadLetterUnwritable: true
-        case .partUnreadable(let number): [EMFILE, ENFILE, ENOMEM, EINTR].contains(number)
+        case .partUnreadable(let number): [EMFILE, ENFILE, ENOMEM, EINTR, ENOENT].contains(number)
         default: false
         }
     }
@@ -75,6 +84,8 @@ package enum ListenerError: Error, CustomStringConvertible {
         case .deadLetterMissing: "dead_letter_missing"
         case .deadLettersUnlistable: "dead_letters_unlistable"
         case .partUnreadable: "part_unreadable"
+        case .partDamaged: "part_damaged"
+        case .receiptGone: "receipt_gone"
         }
     }
 }

@@ -5,6 +5,8 @@ internal import WaybillModel
 struct ListenerMetrics: Sendable {
     let settledBundles = Counter(label: "waybill_bundles_settled_total")
     let quarantinedBundles = Counter(label: "waybill_bundles_quarantined_total")
+    /// Also counted by the queue, for damage in its log.
+    let lostBundles = Counter(label: "waybill_bundles_lost_total")
     let repeatedBundles = Counter(label: "waybill_bundles_repeated_total")
     let failedBatches = Counter(label: "waybill_batches_failed_total")
     let settleTimer = Timer(label: "waybill_settle_seconds")

@@ -25,6 +25,13 @@ package struct ListenerOptions: Sendable {
     package var failingMax: Duration = .seconds(600)
     /// The first wait after a failure, at most; it doubles with each attempt.
     package var retryBase: Duration = .seconds(2)
+    /// The first wait, at most, of a bundle that is given back for reasons not its own; it doubles
+    /// each time.
+    package var returnBase: Duration = .seconds(10)
+    /// No such wait is longer.
+    package var returnMax: Duration = .seconds(120)
+    /// After which time a listener whose thread the system refused is asked for again.
+    package var restartInterval: Duration = .seconds(1)
     /// What parts may hold.
     package var limits = Limits()
 

@@ -26,15 +26,29 @@ package final class ListenerPool: Service {
     /// Held through a change, so that two operators' changes come one after the other.
     private let changing = Mutex(())
     private let keep: @Sendable (ListenerSetting) throws -> Void
+    /// Starts a named thread that runs the body once.
+    typealias StartThread = @Sendable (String, @escaping @Sendable () -> Void) throws -> Void
+    private let startThread: StartThread
     private let logger = Logger(label: "waybill.listener")
 
     /// - Parameter keep: makes a setting outlive a restart; durable on return.
-    package init(
+    package convenience init(
         context: ListenerContext,
         keep: @escaping @Sendable (ListenerSetting) throws -> Void = { _ in }
     ) {
+        self.init(context: context, keep: keep) { name, body in
+            _ = try NamedThread(name: name, body: body)
+        }
+    }
+
+    /// As above, with other threads; for tests.
+    init(
+        context: ListenerContext, keep: @escaping @Sendable (ListenerSetting) throws -> Void,
+        startThread: @escaping StartThread
+    ) {
         self.context = context
         self.keep = keep
+        self.startThread = startThread
         let options = context.options
         let autoscaler = options.automatic.map { bounds in
             Autoscaler(range: bounds, target: options.target, at: .now)
@@ -72,16 +86,10 @@ package final class ListenerPool: Service {
         }
     }
 
-    /// Changes the number of listeners: more start at once, surplus ones end after their batch.
-    ///
-    /// - Throws: ``ListenerError/outOfRange(target:min:max:)``; nothing has changed then.
-    package func setTarget(_ target: Int) throws(ListenerError) {
-        _ = try change(.fixed(target)) { _ in true }
-    }
-
     /// Does what an operator wants, if the pool is as that operator believes.
     ///
-    /// Writes a small file, so it may take some milliseconds.
+    /// More listeners start at once, surplus ones end after their batch. Writes a small file, so it
+    /// may take some milliseconds.
     ///
     /// - Parameter isExpected: looks at the pool as it is; false leaves everything as it is.
     /// - Returns: the status before and after.
@@ -170,8 +178,13 @@ package final class ListenerPool: Service {
     package func run() async throws {
         state.update { $0.isStarted = true }
         startMissing()
-        // Cancellation ends the pool in the same orderly way as a graceful shutdown.
-        try? await gracefulShutdown()
+        await cancelWhenGracefulShutdown {
+            // Cancellation ends the pool in the same orderly way as a graceful shutdown.
+            while (try? await Task.sleep(for: self.context.options.restartInterval)) != nil {
+                // A thread that the system refused is asked for again.
+                self.startMissing()
+            }
+        }
         state.update { $0.isStopping = true }
         context.queue.wake()
         await allFinished()
@@ -200,7 +213,7 @@ package final class ListenerPool: Service {
 
     private func start(_ slot: Int) {
         do {
-            _ = try NamedThread(name: "listener-\(slot)") { [self] in
+            try startThread("listener-\(slot)") { [self] in
                 let worker = ListenerWorker(
                     context: context,
                     shouldEnd: { [state] in
@@ -233,14 +246,17 @@ package final class ListenerPool: Service {
         } catch {
             logger.error(
                 "a listener's thread could not be started", metadata: ["error": "\(error)"])
-            state.update { _ = $0.running.remove(slot) }
+            end(slot, whateverTheTarget: true)
         }
     }
 
     /// Takes the slot out of the pool; false when the target was raised meanwhile.
-    private func end(_ slot: Int) -> Bool {
+    @discardableResult
+    private func end(_ slot: Int, whateverTheTarget: Bool = false) -> Bool {
         let (ended, waiting) = state.update { state -> (Bool, [CheckedContinuation<Void, Never>]) in
-            guard state.isStopping || slot >= state.target else { return (false, []) }
+            guard whateverTheTarget || state.isStopping || slot >= state.target else {
+                return (false, [])
+            }
             state.running.remove(slot)
             guard state.running.isEmpty else { return (true, []) }
             defer { state.finished = [] }

@@ -10,7 +10,17 @@ enum Opening {
     /// All parts are authentic and bound to the delivery; it is settled while it is read again.
     case streamed(StreamPlan)
     /// It is not what it says, or cannot be opened.
-    case refused(QuarantineCode, detail: String)
+    case refused(Refusal)
+}
+
+/// Why a bundle is quarantined.
+struct Refusal {
+    let code: QuarantineCode
+    /// For operators and the audit.
+    let detail: String
+    /// The device is told the detail, too: it names a member or a limit, and is without content. Else
+    /// all faults of one code look the same to it.
+    var isTold = false
 }
 
 /// A bundle's content, read and checked line by line.
@@ -50,11 +60,25 @@ struct StreamPlan {
 /// Why a delivery could not be opened.
 enum BundleFault: Error {
     /// For good: it is quarantined.
-    case refused(QuarantineCode, detail: String)
+    case refused(Refusal)
     /// Its bytes could not be read: the bundle's own error, worth another attempt.
     case unreadable(String)
+    /// Its bytes are not those that were acknowledged: there is nothing to open any more.
+    case damaged(String)
     /// Nothing of the bundle's own: the lease has ended, or the system refuses files or memory.
     case unrelated(any Error)
+
+    static func refused(
+        _ code: QuarantineCode, detail: String, isTold: Bool = false
+    ) -> BundleFault {
+        .refused(Refusal(code: code, detail: detail, isTold: isTold))
+    }
+
+    /// Another key may fit.
+    var isCannotOpen: Bool {
+        if case .refused(let refusal) = self { return refusal.code == .cannotOpen }
+        return false
+    }
 }
 
 extension OpenedBundle {

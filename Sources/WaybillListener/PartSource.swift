@@ -16,15 +16,36 @@ enum PartSource: ArchiveSource, Sendable {
     /// Opens the part's file, if it lies in one; it is closed with the last reference.
     ///
     /// - Parameter directory: of parts that are not sealed.
-    /// - Throws: ``ListenerError/partUnreadable(errno:)``, ``ListenerError/deadLetterDamaged``.
+    /// - Throws: ``ListenerError/partDamaged(_:)`` when the file is gone or of another size,
+    ///   ``ListenerError/partUnreadable(errno:)``, ``ListenerError/deadLetterDamaged``,
+    ///   ``ListenerError/deadLetterMissing``.
     init(
         _ part: PartContent, directory: String, deadLetters: DeadLetterFiles
     ) throws(ListenerError) {
         switch part.location {
         case .inline(let bytes): self = .memory(MemorySource(bytes[...]))
-        case .file(let name): self = .file(try PartFile(path: directory + "/" + name))
+        case .file(let name): self = .file(try Self.file(name, part.byteCount, in: directory))
         case .deadLetter(let name): self = .sealed(try deadLetters.open(name))
         }
+    }
+
+    private static func file(
+        _ name: String, _ byteCount: Int, in directory: String
+    ) throws(ListenerError) -> PartFile {
+        let file: PartFile
+        do throws(ListenerError) {
+            file = try PartFile(path: directory + "/" + name)
+        } catch {
+            // Without the directory nothing is known of the file.
+            guard case .partUnreadable(ENOENT) = error, access(directory, X_OK) == 0 else {
+                throw error
+            }
+            throw .partDamaged("its file is gone")
+        }
+        guard file.byteCount == byteCount else {
+            throw .partDamaged("its file has \(file.byteCount) bytes instead of \(byteCount)")
+        }
+        return file
     }
 
     var byteCount: Int {

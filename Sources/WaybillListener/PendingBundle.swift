@@ -5,7 +5,9 @@ internal import WaybillStore
 struct PendingBundle {
     enum Content {
         case opened(OpenedBundle)
-        case refused(QuarantineCode, String)
+        case refused(Refusal)
+        /// It came again and had its receipt before: nothing is opened or read.
+        case settledBefore
         /// Surveyed; its lines are read while it is settled.
         case streamed(StreamPlan)
     }
@@ -24,12 +26,12 @@ struct PendingBundle {
         return false
     }
 
-    /// Nil for a bundle that was refused.
+    /// Nil for a bundle that was not opened.
     var summary: BundleSummary? {
         switch content {
         case .opened(let bundle): bundle.summary
         case .streamed(let plan): plan.summary
-        case .refused: nil
+        case .refused, .settledBefore: nil
         }
     }
 }

@@ -10,19 +10,19 @@ internal import WaybillThreads
 /// A bundle that fails by itself is charged an attempt, and its device's later bundles wait for it;
 /// what fails for reasons outside of it is given back uncharged. Neither holds back the others.
 struct SettlingBatch {
-    private let lease: Lease
-    private let context: ListenerContext
+    let lease: Lease
+    let context: ListenerContext
     private let settler: any BundleSettler
     private let opener: BundleOpener
     private let leasedAt = Timestamp.now
-    private let logger = Logger(label: "waybill.listener")
+    let logger = Logger(label: "waybill.listener")
 
     /// One for each delivery; what was not worked on is given back uncharged.
-    private(set) var settlements: [Settlement]
+    var settlements: [Settlement]
     private var pending: [PendingBundle] = []
     private var pendingByteCount = 0
     /// Devices with a bundle that must come first next time, and its position in the lease.
-    private var heldDevices: [DeviceID: Int] = [:]
+    var heldDevices: [DeviceID: Int] = [:]
 
     private static let deadlockTriesMax = 5
 
@@ -42,9 +42,21 @@ struct SettlingBatch {
     /// - Returns: the error that ended the work early: the database went away.
     mutating func work() -> (any Error)? {
         do {
-            let prepared = try opener.prepare(lease.deliveries)
+            let receipted = try receiptedBefore()
+            let openable = lease.deliveries.indices.filter {
+                !receipted.contains($0) && !hasEndedTheProcess($0)
+            }
+            let prepared = try opener.prepare(openable.map { lease.deliveries[$0] })
+            let ready = Dictionary(uniqueKeysWithValues: zip(openable, prepared))
             for index in lease.deliveries.indices where !isHeld(index) {
-                try take(index, prepared[index])
+                if let prepared = ready[index] {
+                    try take(index, prepared)
+                } else if receipted.contains(index) {
+                    append(index, .settledBefore)
+                } else {
+                    let detail = "the server ended while it was opened"
+                    append(index, .refused(.init(code: .processingFailed, detail: detail)))
+                }
             }
             try flush()
             return nil
@@ -53,25 +65,31 @@ struct SettlingBatch {
         }
     }
 
+    /// Deliveries that came again and have their receipt: a crash between commit and settling.
+    ///
+    /// Asks the database only if something came again. A dead letter that is tried again has a
+    /// receipt and is opened all the same.
+    private func receiptedBefore() throws -> Set<Int> {
+        let suspects = lease.deliveries.indices.filter {
+            lease.deliveries[$0].isRedelivered && lease.deliveries[$0].message.retryOf == nil
+        }
+        guard !suspects.isEmpty else { return [] }
+        let found = try settler.receipted(suspects.map { lease.deliveries[$0].message.key })
+        return Set(suspects.filter { found.contains(lease.deliveries[$0].message.key) })
+    }
+
     // MARK: Opening
 
     private mutating func take(
         _ index: Int, _ prepared: Result<BundleOpener.Prepared, BundleFault>
     ) throws {
-        let delivery = lease.deliveries[index]
-        // It ended the process while it was opened, as often as it may: it is not opened again.
-        guard delivery.attempt <= context.options.attemptsMax || delivery.message.retryOf != nil
-        else {
-            return append(
-                index, .refused(.processingFailed, "the server ended while it was opened"))
-        }
         do throws(BundleFault) {
-            switch try open(delivery, try prepared.get()) {
+            switch try open(lease.deliveries[index], try prepared.get()) {
             case .opened(let bundle):
                 append(index, .opened(bundle))
                 pendingByteCount += bundle.byteCount
             case .streamed(let plan): append(index, .streamed(plan))
-            case .refused(let code, let detail): append(index, .refused(code, detail))
+            case .refused(let refusal): append(index, .refused(refusal))
             }
         } catch {
             try note(error, of: index)
@@ -97,10 +115,11 @@ struct SettlingBatch {
     /// - Throws: what has nothing to do with the bundle.
     private mutating func note(_ fault: BundleFault, of index: Int) throws {
         switch fault {
-        case .refused(let code, let detail): append(index, .refused(code, detail))
+        case .refused(let refusal): append(index, .refused(refusal))
         case .unreadable(let detail):
             guard isLastAttempt(index) else { return charge(index, detail: detail) }
-            append(index, .refused(.processingFailed, detail))
+            append(index, .refused(.init(code: .processingFailed, detail: detail)))
+        case .damaged(let detail): lose(index, detail: detail)
         case .unrelated(let error): throw error
         }
     }
@@ -119,7 +138,7 @@ struct SettlingBatch {
     }
 
     private mutating func settle(_ bundles: [PendingBundle]) throws {
-        let bundles = withEntries(bundles)
+        let bundles = try withEntries(bundles)
         guard let first = bundles.first?.bundle else { return }
         do {
             try settleTogether(bundles)
@@ -136,27 +155,28 @@ struct SettlingBatch {
 
     /// Finds the bundle that made a transaction fail: halves until it stands alone.
     private mutating func isolate(_ bundles: [PendingBundle], _ error: any Error) throws {
-        logger.error(
+        logger.debug(
             "settling failed", metadata: ["bundles": "\(bundles.count)", "error": "\(error)"])
         guard bundles.count == 1, let bundle = bundles.first else {
             let middle = bundles.count / 2
             try settle(Array(bundles[..<middle]))
             return try settle(Array(bundles[middle...]))
         }
-        guard (error as? StoreError)?.isOfTheBundle ?? false else {
+        // What not even a refusal can be written of is no fault of the content.
+        guard !bundle.isRefused, (error as? StoreError)?.isOfTheBundle ?? false else {
             return giveBack(bundle.index, detail: "\(error)")
         }
-        guard isLastAttempt(bundle.index), !bundle.isRefused else {
-            return charge(bundle.index, detail: "\(error)")
-        }
-        let content = PendingBundle.Content.refused(.processingFailed, "\(error)")
-        try settle([PendingBundle(index: bundle.index, content: content)])
+        guard isLastAttempt(bundle.index) else { return charge(bundle.index, detail: "\(error)") }
+        let refusal = Refusal(code: .processingFailed, detail: "\(error)")
+        try settle([PendingBundle(index: bundle.index, content: .refused(refusal))])
     }
 
     /// One transaction for all; a deadlock with another listener is tried again at once.
     private mutating func settleTogether(
         _ bundles: [(bundle: PendingBundle, entry: BundleToSettle)]
     ) throws {
+        let mark = mark(bundles.map(\.bundle))
+        defer { context.queue.endOpening(mark) }
         var tries = 0
         while true {
             do {
@@ -173,6 +193,16 @@ struct SettlingBatch {
         }
     }
 
+    /// Marks a bundle that is settled by itself and came again: it may be what ended the process.
+    ///
+    /// The first time it is not marked: a process that is killed while it waits for the database
+    /// says nothing against the bundle.
+    private func mark(_ bundles: [PendingBundle]) -> OpeningMark {
+        guard bundles.count == 1, let index = bundles.first?.index else { return .none }
+        let delivery = lease.deliveries[index]
+        return delivery.isRedelivered ? context.queue.beginOpening(delivery) : .none
+    }
+
     private func fill(
         _ transaction: inout SettlementTransaction, _ bundles: [PendingBundle]
     ) throws {
@@ -182,6 +212,7 @@ struct SettlingBatch {
         where !transaction.alreadySettled.contains(ordinal) {
             switch bundle.content {
             case .refused: continue
+            case .settledBefore: throw ListenerError.receiptGone
             case .opened(let bundle):
                 rows.append(of: bundle, ordinal: ordinal)
                 rejected.append(of: bundle, ordinal: ordinal)
@@ -207,15 +238,17 @@ struct SettlingBatch {
         }
     }
 
-    /// What the store needs to know of each bundle. One whose dead letter cannot be written now is
-    /// left out and given back.
+    /// What the store needs to know of each bundle. One whose dead letter cannot be written now, or
+    /// whose bytes turn out to be damaged, is left out.
     private mutating func withEntries(
         _ bundles: [PendingBundle]
-    ) -> [(bundle: PendingBundle, entry: BundleToSettle)] {
+    ) throws -> [(bundle: PendingBundle, entry: BundleToSettle)] {
         var entries: [(bundle: PendingBundle, entry: BundleToSettle)] = []
         for bundle in bundles where !isHeld(bundle.index) {
             do {
                 entries.append((bundle, try entry(bundle)))
+            } catch let fault as BundleFault {
+                try noteUnkept(fault, of: bundle.index)
             } catch {
                 giveBack(bundle.index, detail: "\(error)")
             }
@@ -223,14 +256,28 @@ struct SettlingBatch {
         return entries
     }
 
+    /// A bundle that is to be refused, and whose bytes cannot be kept.
+    private mutating func noteUnkept(_ fault: BundleFault, of index: Int) throws {
+        switch fault {
+        case .unrelated(let error): throw error
+        case .damaged(let detail): lose(index, detail: detail)
+        case .unreadable(let detail):
+            // What can never be read again is lost, whatever the reason.
+            isLastAttempt(index) ? lose(index, detail: detail) : charge(index, detail: detail)
+        case .refused(let refusal): giveBack(index, detail: refusal.detail)
+        }
+    }
+
     private func entry(_ bundle: PendingBundle) throws -> BundleToSettle {
         let delivery = lease.deliveries[bundle.index]
         let message = delivery.message
         let verdict: BundleToSettle.Verdict =
             switch bundle.content {
-            case .refused(let code, let detail):
-                .quarantined(code: code, detail: detail, deadLetter: try deadLetter(message))
-            case .opened, .streamed: .transactions
+            case .refused(let refusal):
+                .quarantined(
+                    code: refusal.code, detail: refusal.detail,
+                    deadLetter: try deadLetter(message))
+            case .opened, .streamed, .settledBefore: .transactions
             }
         var entry = BundleToSettle(
             tenant: message.tenant, deviceID: message.deviceID, bundleID: message.bundleID,
@@ -241,79 +288,25 @@ struct SettlingBatch {
             transactionCount: bundle.summary?.transactionCount ?? 0,
             startedAt: message.startedAt, receivedAt: message.receivedAt, leasedAt: leasedAt,
             openedAt: .now, source: message.source, attempt: delivery.attempt, verdict: verdict)
+        if case .refused(let refusal) = bundle.content, refusal.isTold {
+            entry.receiptDetail = refusal.detail
+        }
         entry.retryOf = message.retryOf.map {
             DeadLetterRetry(deadLetterID: $0.deadLetterID, receiptSequence: $0.receiptSeq)
         }
         return entry
     }
 
-    /// The bundle's bytes, kept for operators; nil when they cannot be read any more, and for a dead
-    /// letter that is tried again: its files stay.
+    /// The bundle's bytes, kept for operators, after they were compared with what was acknowledged:
+    /// no receipt says of sound bytes that they are bad. Nil for a dead letter that is tried again:
+    /// its files stay.
     private func deadLetter(_ message: BundleMessage) throws -> DeadLetterFile? {
         guard message.retryOf == nil else { return nil }
+        try opener.checkBytes(of: message)
         do {
             return try context.deadLetters.keep(message) { try context.source(of: $0) }
-        } catch let error as ListenerError {
-            guard case .partUnreadable = error, !error.isOfTheSystem else { throw error }
-            return nil
+        } catch let error as ListenerError where !error.isOfTheSystem {
+            throw BundleFault(source: error)
         }
-    }
-
-    // MARK: What becomes of a delivery
-
-    private mutating func note(_ result: SettledBundle, of bundle: PendingBundle) {
-        settlements[bundle.index] = result.state == .quarantined ? .quarantined : .settled
-        guard !result.isRepeat else { return context.metrics.repeatedBundles.increment() }
-        if result.state == .quarantined {
-            context.metrics.quarantinedBundles.increment()
-        } else {
-            context.metrics.settledBundles.increment()
-            context.metrics.count(result.counts)
-        }
-    }
-
-    /// Whether the delivery, or one of its device before it, must come again first.
-    private func isHeld(_ index: Int) -> Bool {
-        heldDevices[lease.deliveries[index].message.deviceID].map { index >= $0 } ?? false
-    }
-
-    private func isLastAttempt(_ index: Int) -> Bool {
-        let delivery = lease.deliveries[index]
-        // An operator's retry has one attempt: the operator is told, and may ask again.
-        return delivery.message.retryOf != nil
-            || delivery.attempt >= context.options.attemptsMax
-            || delivery.failingFor.map { $0 >= context.options.failingMax } ?? false
-    }
-
-    /// Counts an attempt against the bundle; its device's later bundles wait with it.
-    private mutating func charge(_ index: Int, detail: String) {
-        let delivery = lease.deliveries[index]
-        let options = context.options
-        var backoff = Backoff(base: options.retryBase, ceiling: options.failingMax)
-        var wait = backoff.next()
-        for _ in 1..<max(delivery.attempt, 1) { wait = backoff.next() }
-        // The last attempt is due no later than the time for which a bundle may hold back others.
-        wait = min(wait, max(.zero, options.failingMax - (delivery.failingFor ?? .zero)))
-        hold(index, .retry(after: wait, charged: true), detail)
-    }
-
-    /// Has the delivery come again for reasons that are not its own.
-    private mutating func giveBack(_ index: Int, detail: String) {
-        var backoff = Backoff(base: .seconds(10), ceiling: .seconds(10))
-        hold(index, .retry(after: backoff.next(), charged: false), detail)
-    }
-
-    private mutating func hold(_ index: Int, _ settlement: Settlement, _ detail: String) {
-        let delivery = lease.deliveries[index]
-        let deviceID = delivery.message.deviceID
-        settlements[index] = settlement
-        heldDevices[deviceID] = min(index, heldDevices[deviceID] ?? index)
-        logger.warning(
-            "a bundle failed",
-            metadata: [
-                "bundle.id": "\(delivery.message.bundleID)", "device.id": "\(deviceID)",
-                "attempt": "\(delivery.attempt)", "settlement": "\(settlement)",
-                "error": "\(detail)",
-            ])
     }
 }

@@ -16,6 +16,7 @@ enum MetricCatalogue {
         "waybill_log_sync_seconds": "Time of a sync of the queue's log.",
         "waybill_bundles_settled_total": "Bundles whose transactions and receipt are committed.",
         "waybill_bundles_quarantined_total": "Bundles that could not be processed.",
+        "waybill_bundles_lost_total": "Bundles whose copy here was damaged: to be sent again.",
         "waybill_bundles_repeated_total": "Deliveries of bundles that had their receipt already.",
         "waybill_batches_failed_total": "Batches that were given back: the database was away.",
         "waybill_transactions_settled_total": "Transactions, by outcome.",

@@ -47,7 +47,7 @@ package struct SettlementTransaction {
         progress = try LockedProgress.lock(
             Set(bundles.map(\.deviceID)), over: context.connection)
         for bundle in bundles where progress[bundle.deviceID]?.tenant != bundle.tenant {
-            throw StoreError.invalid("device of a bundle: unknown, or of another tenant")
+            throw StoreError.unknownDevice
         }
         let found = try EarlierReceipt.find(bundles.map(\.key), over: context.connection)
         let open = try DeadLetterRetry.lock(bundles, over: context.connection)

@@ -152,6 +152,13 @@ package final class Settler {
         return epochs
     }
 
+    /// Which of the bundles have a receipt that is not superseded, whatever it says.
+    package func receipted(_ bundles: [BundleKey]) throws(StoreError) -> Set<BundleKey> {
+        try withSession { session in
+            Set(try EarlierReceipt.find(bundles, over: session.connection).keys)
+        }
+    }
+
     /// Settles a batch in one database transaction; when this returns, it is committed.
     ///
     /// A bundle that has a receipt already is left as it is, so that repeating a batch after any

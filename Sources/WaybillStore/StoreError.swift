@@ -14,6 +14,9 @@ package enum StoreError: Error, Sendable {
     case revoked
     /// A value breaks a rule of the schema; the text says which value.
     case invalid(String)
+    /// The database has no such device, or has it under another tenant: it was restored from before
+    /// the device came, or is another one. Nothing of a bundle's own; a person may mend it.
+    case unknownDevice
     /// Something sealed under a root key cannot be opened with this one.
     case cannotOpenSealed(keyID: String)
     /// The database refused a statement.
@@ -87,6 +90,7 @@ extension StoreError: CustomStringConvertible {
         case .alreadyExists: "already_exists"
         case .revoked: "revoked"
         case .invalid: "invalid"
+        case .unknownDevice: "unknown_device"
         case .cannotOpenSealed: "cannot_open_sealed"
         case .postgres(let error): error.shortDescription
         case .cryptography: "cryptography"
@@ -102,6 +106,8 @@ extension StoreError: CustomStringConvertible {
         case .alreadyExists: "it exists already"
         case .revoked: "the device is revoked"
         case .invalid(let what): "invalid \(what)"
+        case .unknownDevice:
+            "the database does not know the device, or has it under another tenant"
         case .cannotOpenSealed(let keyID):
             "sealed under another root key than \(keyID), or damaged"
         case .postgres(let error): error.description

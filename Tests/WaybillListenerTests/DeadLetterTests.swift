@@ -55,7 +55,7 @@ import WaybillStore
             _ = try await place.queue.enqueue(message)
             _ = try await place.working { try await place.receipts(1) }
             let desk = DeadLetterDesk(queue: place.queue, files: place.context.deadLetters)
-            #expect(desk.bytesKept() > message.byteCount)
+            #expect(try place.context.deadLetters.contents().byteCount > message.byteCount)
             // Nothing has changed: it fails again, without a receipt.
             try await desk.retry(letter(in: place))
             _ = try await place.queue.enqueue(place.sealed([line()]))
@@ -80,9 +80,9 @@ import WaybillStore
             #expect(try place.number("SELECT superseded_by FROM receipts WHERE seq = 1") == 3)
             #expect(place.queue.find(message.key)?.state == .settled)
             // The reaper's thread does it, soon.
-            while try !place.names(in: "dead-letters").isEmpty { await Task.yield() }
-            // What is gone is no error.
-            try desk.discard(failed)
+            while try !place.names(in: "dead-letters").isEmpty {
+                try await Task.sleep(for: .milliseconds(1))
+            }
         }
     }
 
@@ -103,9 +103,75 @@ import WaybillStore
             #expect(receipts.map { $0["state"]?.text } == ["quarantined", "settled"])
             #expect(receipts[1]["supersedes"] == nil)
             #expect(try place.number("SELECT count(*) FROM transactions") == 1)
-            try desk.discard(letter(in: place))
-            #expect(desk.bytesKept() == 0)
+            let files = place.context.deadLetters
+            #expect(files.remove(try letter(in: place).partFileNames) == 1)
+            #expect(try files.contents() == DeadLetterContents())
             await #expect(throws: ListenerError.self) { try await desk.retry(letter(in: place)) }
+        }
+    }
+
+    /// A quarantined bundle that would open now, and its letter.
+    private func quarantined(in place: Workplace) async throws -> StoredDeadLetter {
+        let secret = [UInt8](repeating: 1, count: 32)
+        _ = try await place.queue.enqueue(place.sealed([line()], secret: secret))
+        _ = try await place.working { try await place.receipts(1) }
+        try mend(secret, in: place)
+        return try letter(in: place)
+    }
+
+    /// A letter after a failed retry, and the words of it.
+    private func expectFailed(_ place: Workplace, _ words: String) async throws {
+        _ = try await place.working {
+            while place.queue.status.depth > 0 { try await Task.sleep(for: .milliseconds(1)) }
+        }
+        let failed = try letter(in: place)
+        #expect(failed.attempts == 1 && failed.resolution == nil)
+        #expect(failed.lastError?.contains(words) == true, "\(failed.lastError ?? "")")
+        #expect(try await place.receipts(1).count == 1)
+    }
+
+    @Test func aRetryOfADamagedDeadLetterFailsAndTheLetterStaysOpen() async throws {
+        try await TestServer.withDatabase { database in
+            let place = try await Workplace.open(database)
+            defer { place.close() }
+            let letter = try await quarantined(in: place)
+            let file = URL(filePath: place.folder + "/dead-letters/" + letter.partFileNames[0])
+            var bytes = try Data(contentsOf: file)
+            bytes[100] ^= 1
+            try bytes.write(to: file)
+            try await DeadLetterDesk(queue: place.queue, files: place.context.deadLetters)
+                .retry(letter)
+            try await expectFailed(place, "a dead letter's file is damaged")
+        }
+    }
+
+    @Test func aRetryWhoseFileIsGoneFailsAndTheLetterStaysOpen() async throws {
+        try await TestServer.withDatabase { database in
+            let place = try await Workplace.open(database)
+            defer { place.close() }
+            let letter = try await quarantined(in: place)
+            try await DeadLetterDesk(queue: place.queue, files: place.context.deadLetters)
+                .retry(letter)
+            #expect(place.context.deadLetters.remove(letter.partFileNames) == 1)
+            try await expectFailed(place, "this node has not the dead letter's files")
+        }
+    }
+
+    /// Attempts: "An operator's retry has one attempt".
+    @Test func aRetryThatEndedTheProcessIsNotOpenedAgain() async throws {
+        try await TestServer.withDatabase { database in
+            let place = try await Workplace.open(database)
+            defer { place.close() }
+            let letter = try await quarantined(in: place)
+            try await DeadLetterDesk(queue: place.queue, files: place.context.deadLetters)
+                .retry(letter)
+            let lease = try #require(
+                try place.queue.lease(
+                    LeaseRequest(
+                        bundlesMax: 1, bytesMax: 1, duration: .seconds(60), wait: .zero)))
+            // As the next start does with what was being opened.
+            try place.queue.settle(lease, [.retry(after: .zero, charged: true)]) {}
+            try await expectFailed(place, "the server ended while it was opened")
         }
     }
 

@@ -320,6 +320,10 @@ private final class FailingSettler: BundleSettler {
         try settler.secrets(wanted)
     }
 
+    func receipted(_ bundles: [BundleKey]) throws(StoreError) -> Set<BundleKey> {
+        try settler.receipted(bundles)
+    }
+
     func settle(
         _ bundles: [BundleToSettle], rows: (inout SettlementTransaction) throws -> Void
     ) throws -> [SettledBundle] {

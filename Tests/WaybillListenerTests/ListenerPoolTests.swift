@@ -1,9 +1,11 @@
 import Foundation
 import PostgresTesting
+import Synchronization
 import Testing
 import WaybillModel
 import WaybillQueue
 import WaybillStore
+import WaybillThreads
 
 @testable import WaybillListener
 
@@ -65,41 +67,64 @@ import WaybillStore
         }
     }
 
-    @Test func aBundleWhoseFileIsGoneIsQuarantinedAfterItsAttempts() async throws {
-        try await TestServer.withDatabase { database in
-            var options = ListenerOptions()
-            options.attemptsMax = 1
-            let place = try await Workplace.open(database, options: options)
-            defer { place.close() }
-            let message = try place.sealed([line(.random())], asFile: true)
-            try FileManager.default.removeItem(
-                atPath: place.folder + "/parts/\(message.bundleID).1.part")
-            let next = try place.sealed([line(.random())])
-            _ = try await place.queue.enqueue(message)
-            _ = try await place.queue.enqueue(next)
-            let receipts = try await place.working { try await place.receipts(2) }
-            #expect(receipts[0]["code"]?.text == "processing_failed")
-            #expect(receipts[1]["state"]?.text == "settled")
-        }
-    }
-
     @Test func theNumberOfListenersChangesWhileTheyRun() async throws {
         try await TestServer.withDatabase { database in
             let place = try await Workplace.open(database)
             defer { place.close() }
             let total = 40
+            func set(_ target: Int) throws {
+                _ = try place.listeners.change(.fixed(target)) { _ in true }
+            }
             try await place.working {
                 for number in 0..<total {
-                    try place.listeners.setTarget([0, 6, 1, 3][number % 4])
+                    try set([0, 6, 1, 3][number % 4])
                     _ = try await place.queue.enqueue(place.sealed([line(.random())]))
                 }
-                try place.listeners.setTarget(2)
+                try set(2)
                 _ = try await place.receipts(Int64(total))
-                #expect(throws: ListenerError.self) { try place.listeners.setTarget(257) }
-                #expect(throws: ListenerError.self) { try place.listeners.setTarget(-1) }
+                #expect(throws: ListenerError.self) { try set(257) }
+                #expect(throws: ListenerError.self) { try set(-1) }
                 #expect(place.listeners.status.target == 2)
             }
             #expect(place.listeners.status.running == 0)
+        }
+    }
+    @Test func aThreadThatTheSystemRefusedIsAskedForAgain() async throws {
+        try await TestServer.withDatabase { database in
+            var options = ListenerOptions()
+            options.target = 1
+            options.restartInterval = .milliseconds(1)
+            let place = try await Workplace.open(database, options: options)
+            defer { place.close() }
+            let refusals = Mutex(3)
+            let pool = ListenerPool(context: place.context, keep: { _ in }) { name, body in
+                let isRefused = refusals.withLock { left in
+                    left -= 1
+                    return left >= 0
+                }
+                if isRefused { throw ThreadError.cannotStart(errno: EAGAIN) }
+                _ = try NamedThread(name: name, body: body)
+            }
+            let task = Task { try await pool.run() }
+            _ = try await place.queue.enqueue(place.sealed([line()]))
+            #expect(try await place.receipts(1)[0]["state"]?.text == "settled")
+            task.cancel()
+            try await task.value
+            #expect(pool.status.running == 0)
+        }
+    }
+
+    @Test func aPoolWhoseThreadsAreAllRefusedEndsAllTheSame() async throws {
+        try await TestServer.withDatabase { database in
+            let place = try await Workplace.open(database)
+            defer { place.close() }
+            let pool = ListenerPool(context: place.context, keep: { _ in }) { _, _ in
+                throw ThreadError.cannotStart(errno: EAGAIN)
+            }
+            let task = Task { try await pool.run() }
+            task.cancel()
+            try await task.value
+            #expect(pool.status.running == 0)
         }
     }
 }

@@ -79,32 +79,41 @@ import WaybillThreads
         try await TestServer.withDatabase { database in
             let place = try await Workplace.open(database)
             defer { place.close() }
-            let cases: [(PartForm, code: String)] = [
-                (PartForm(part: 2), "binding_mismatch"),
-                (PartForm(parts: 4), "binding_mismatch"),
-                (PartForm(deviceSequence: 5), "binding_mismatch"),
-                (PartForm(bundle: .random()), "binding_mismatch"),
-                (PartForm(count: 2), "binding_mismatch"),
-                (PartForm(count: 0), "binding_mismatch"),
+            // The receipt names the member at fault, and of what cannot be opened nothing.
+            let cases: [(PartForm, code: String, member: String)] = [
+                (PartForm(part: 2), "binding_mismatch", "part 3: the header's part "),
+                (PartForm(parts: 4), "binding_mismatch", "part 3: the header's parts "),
+                (PartForm(deviceSequence: 5), "binding_mismatch", "part 3: device_seq "),
+                (
+                    PartForm(bundle: .random()), "binding_mismatch",
+                    "part 3: the header's bundle_id "
+                ),
+                (PartForm(count: 2), "binding_mismatch", "the header's transactions counts more "),
+                (PartForm(count: 0), "binding_mismatch", "the header's transactions counts fewer "),
                 // Under another epoch than the first part, or another secret.
-                (PartForm(epoch: 2), "cannot_open"),
-                (PartForm(secret: [UInt8](repeating: 1, count: 32)), "cannot_open"),
+                (PartForm(epoch: 2), "cannot_open", QuarantineCode.cannotOpen.summary),
+                (
+                    PartForm(secret: [UInt8](repeating: 1, count: 32)), "cannot_open",
+                    QuarantineCode.cannotOpen.summary
+                ),
             ]
-            for (form, _) in cases {
+            for (form, _, _) in cases {
                 _ = try await place.queue.enqueue(
                     place.sealed(parts: [[line()], [line()], [line()]], change: [3: form]))
             }
-            var tampered = try place.sealed(parts: [[line()], [line()]])
-            guard case .file(let name) = tampered.parts[1].location else { return }
-            let file = URL(filePath: place.folder + "/parts/" + name)
-            var bytes = try Data(contentsOf: file)
-            bytes[90] ^= 1
-            try bytes.write(to: file)
-            tampered.bundleDigest = .zero
-            _ = try await place.queue.enqueue(tampered)
+            // Tampered with before it was sent.
+            let bundle = BundleID.random()
+            var parts = try (1...2).map {
+                try place.part([line()], number: $0, of: 2, bundle: bundle)
+            }
+            parts[1][90] ^= 1
+            _ = try await place.queue.enqueue(place.message(parts, bundle: bundle))
             let count = Int64(cases.count + 1)
             let receipts = try await place.working { try await place.receipts(count) }
             #expect(receipts.map { $0["code"]?.text } == cases.map(\.code) + ["cannot_open"])
+            for (receipt, (_, _, member)) in zip(receipts, cases) {
+                #expect(receipt["detail"]?.text?.hasPrefix(member) == true, "\(receipt)")
+            }
             #expect(try place.number("SELECT count(*) FROM transactions") == 0)
             #expect(try place.number("SELECT count(*) FROM dead_letters") == Int(count))
         }
@@ -142,6 +151,8 @@ import WaybillThreads
             #expect(receipts.map { $0["state"]?.text } == states + states)
             #expect(
                 receipts.compactMap { $0["code"]?.text } == ["header_invalid", "header_invalid"])
+            let detail = "more transactions than the 5 that a bundle may have"
+            #expect(receipts.compactMap { $0["detail"]?.text } == ["part 2: " + detail, detail])
         }
     }
 

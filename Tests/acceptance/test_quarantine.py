@@ -1,6 +1,8 @@
 """Bundles that cannot be processed, and copies that were damaged: what the device is told."""
 
+import base64
 import glob
+import os
 import time
 
 import pytest
@@ -76,6 +78,37 @@ def test_a_damaged_copy_is_lost_and_sent_again_as_new(still):
     while device.collect():
         pass
     assert [len(receipts) for receipts in device.receipts.values()] == [1, 1]
+
+
+def flip(path):
+    with open(path, "r+b") as part:
+        part.seek(os.path.getsize(path) // 2)
+        byte = part.read(1)[0]
+        part.seek(-1, os.SEEK_CUR)
+        part.write(bytes([byte ^ 1]))
+
+
+@pytest.mark.parametrize("harm", [flip, os.remove])
+def test_a_part_file_that_is_damaged_or_gone_is_lost_and_sent_again_as_new(still, harm):
+    """`lost` for files as for the log: no receipt calls sound bytes bad, and nobody else waits."""
+    server, device = still
+    bundle_id = new_id()
+    texts = [base64.b64encode(os.urandom(1500)).decode() for _ in range(300)]
+    sealed = device.seal(bundle_id, [transaction({"text": text}) for text in texts])
+    assert len(sealed) > 256 << 10
+    device.upload(bundle_id, sealed)
+    part, = glob.glob(server.data + "/parts/*.part")
+    harm(part)
+    behind = new_id()
+    device.upload(behind, device.seal(behind, [transaction()]))
+    server.command("listeners", "set", "1")
+    assert device.receipt_of(behind)["seq"] == 1
+    assert device.status(bundle_id)["state"] == "lost"
+    assert server.json("queue", "status")["dead_letters"] == 0
+    assert device.upload(bundle_id, sealed)["state"] in ("queued", "processing", "settled")
+    receipt = device.receipt_of(bundle_id)
+    assert (receipt["state"], receipt["seq"]) == ("settled", 2)
+    assert receipt["bundle_sha256"] == bundle_sha256(sealed)
 
 
 def checked_delete(device, bundle_id):
