@@ -41,27 +41,29 @@ package struct DeviceResponder: HTTPResponder {
         context.joinTrace(of: request)
         var template = "unknown"
         var response: Response
+        var refusal: Problem?
         do {
             guard options.admits(context.peerAddress ?? "") else {
                 throw Problem(.forbidden, "Plain HTTP is for trusted proxies; use https.")
             }
-            switch routes.match(request.method, path: request.uri.path) {
+            switch routes.match(request.method, path: try Self.path(of: request)) {
             case .handler(let target):
                 template = target.template
                 response = try await answer(request, context, target)
                 if request.method == .head { response = response.createHeadResponse() }
             case .wrongMethod(let allowed, let matched):
                 template = matched
-                response = JSONAnswer.response(
-                    Problem(.methodNotAllowed, "Here is to be used: \(allowed)."))
+                let problem = Problem(.methodNotAllowed, "Here is to be used: \(allowed).")
+                refusal = problem
+                response = JSONAnswer.response(problem)
                 response.headers[.allow] = allowed
             case .none where request.method == .trace || request.method == .connect:
-                response = JSONAnswer.response(
-                    Problem(.methodNotAllowed, "\(request.method.rawValue) is not done here."))
+                let problem = Problem(
+                    .methodNotAllowed, "\(request.method.rawValue) is not done here.")
+                refusal = problem
+                response = JSONAnswer.response(problem)
                 response.headers[.allow] = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-            case .none:
-                response = JSONAnswer.response(
-                    Problem(.notFound, "There is nothing at this path."))
+            case .none: throw Problem(.notFound, "There is nothing at this path.")
             }
         } catch let broken as BrokenRequest {
             metrics.countBroken(template)
@@ -69,12 +71,12 @@ package struct DeviceResponder: HTTPResponder {
             response = JSONAnswer.response(fault.problem)
             response.headers[.connection] = "close"
         } catch {
-            response = JSONAnswer.response(problem(for: error, context))
+            let problem = problem(for: error, context)
+            refusal = problem
+            response = JSONAnswer.response(problem)
         }
-        if response.status.code >= 400 {
-            context.closeIfUnread(request, &response)
-            note(response.status.code, request, context)
-        }
+        if response.status.code >= 400 { context.closeIfUnread(request, &response) }
+        if let refusal { note(refusal, request, context) }
         let duration = ContinuousClock.now - started
         metrics.count(template, status: response.status.code, duration: duration)
         context.logger.debug(
@@ -138,17 +140,24 @@ package struct DeviceResponder: HTTPResponder {
         }
     }
 
-    /// Strangers and those who ask too much: one line of the security log now and then.
-    private func note(_ status: Int, _ request: Request, _ context: IngressContext) {
-        let kind: String
-        switch status {
-        case 401: kind = "unauthorized"
-        case 403: kind = "forbidden"
-        case 429: kind = "rate_limited"
-        default: return
+    /// The path with its unreserved characters decoded.
+    ///
+    /// - Throws: 400 where a percent sign begins no encoded byte.
+    private static func path(of request: Request) throws(Problem) -> String {
+        guard let path = PercentCoding.normalized(path: request.uri.path),
+            PercentCoding.isWellFormed(request.uri.query ?? "")
+        else {
+            throw Problem(.invalidRequest, "A percent sign is followed by two hexadecimal digits.")
         }
+        return path
+    }
+
+    /// One security event for whatever was refused to a stranger or a device, by the problem's code;
+    /// broken requests are noted by the connection, and failures of the server are none.
+    private func note(_ problem: Problem, _ request: Request, _ context: IngressContext) {
+        guard problem.status < 500 else { return }
         refusals.note(
-            kind,
+            problem.code,
             from: options.clientAddress(
                 peer: context.peerAddress ?? "", forwarded: request.headers[.forwardedFor]))
     }

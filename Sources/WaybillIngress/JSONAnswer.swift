@@ -7,7 +7,7 @@ internal import WaybillUpload
 
 /// Answers with a body of JSON.
 enum JSONAnswer {
-    /// Escapes no slashes, so that URLs stay readable. Safe to share: nobody changes it.
+    /// A new one each time. Escapes no slashes, so that URLs stay readable.
     static var encoder: JSONEncoder {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]

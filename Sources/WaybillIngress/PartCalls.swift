@@ -18,7 +18,6 @@ struct PartCalls: Sendable {
     /// Takes a declaration; answers after it is synced to disk.
     func declare(_ call: DeviceCall) async throws -> Response {
         let device = try call.device
-        try UploadFields.refuseCoding(call.request.headers)
         let request = try await JSONBody.decode(
             DeclarationRequest.self, of: call, bytesMax: Self.declarationBytesMax)
         try Self.check(request, call.request.headers)
@@ -68,7 +67,7 @@ struct PartCalls: Sendable {
     /// This device's unfinished bundles.
     func list(_ call: DeviceCall) async throws -> Response {
         let device = try call.device
-        guard call.query("state") == "receiving" else {
+        guard try call.query("state") == "receiving" else {
             throw Problem(
                 .invalidRequest, "Unfinished bundles are listed: ask with `?state=receiving`.")
         }

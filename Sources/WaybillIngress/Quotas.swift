@@ -69,6 +69,7 @@ final class Quotas: Sendable {
     }
 
     private static func units(_ byteCount: Int) -> Int {
-        (max(byteCount, bytesMin) + 1023) >> 10
+        // What is announced may be as large as a number can be.
+        (max(byteCount, bytesMin) - 1) >> 10 + 1
     }
 }

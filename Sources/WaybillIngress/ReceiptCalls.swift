@@ -1,4 +1,3 @@
-internal import Foundation
 internal import HTTPTypes
 internal import Hummingbird
 internal import NIOCore
@@ -31,7 +30,7 @@ struct ReceiptCalls: Sendable {
         if AcceptField(call.request.headers).prefersEvents {
             // `limit` and `wait` are checked, and mean nothing for a stream.
             let last = call.request.headers[.lastEventID]
-            let start = try Self.number(last.map { $0[...] }, "Last-Event-ID", max: .max)
+            let start = try Self.number(last, "Last-Event-ID", max: .max)
             let stream = ReceiptStream(
                 device: device, context: call.context, store: store, registry: registry,
                 bell: bell, options: options)
@@ -82,7 +81,7 @@ struct ReceiptCalls: Sendable {
     ///
     /// - Throws: 400 for anything but digits, a negative number included.
     private static func number(
-        _ text: Substring?, _ name: String, max: Int
+        _ text: String?, _ name: String, max: Int
     ) throws(Problem) -> Int? {
         guard let text else { return nil }
         let isNumber =
@@ -93,48 +92,5 @@ struct ReceiptCalls: Sendable {
         }
         // Digits that do not fit an integer are over every maximum.
         return min(Int(text) ?? .max, max)
-    }
-}
-
-/// Bodies of JSON.
-enum JSONBody {
-    static let bytesMax = 64 << 10
-
-    /// - Throws: 415 for another media type, 413 for a large body, 422 for a digest that does not
-    ///   match, 400 for what is not such a value.
-    static func decode<Value: Decodable>(
-        _ type: Value.Type, of call: DeviceCall, bytesMax: Int = bytesMax
-    ) async throws -> Value {
-        guard UploadFields.mediaType(call.request.headers) == "application/json" else {
-            throw Problem(.unsupportedMediaType, "The body is sent as application/json.")
-        }
-        let digests = try DigestField.expectations(in: call.request.headers)
-        let buffer = try await call.context.body(of: call.request, bytesMax: bytesMax)
-        let body = Array(buffer.readableBytesView)
-        if let wrong = digests.first(where: { !$0.matches(body) }) {
-            throw UploadError.digestMismatch(wrong.algorithm)
-        }
-        do {
-            return try JSONDecoder().decode(type, from: Data(body))
-        } catch let error as DecodingError {
-            throw Problem(.invalidRequest, "The body is not valid: \(explanation(error)).")
-        }
-    }
-
-    /// Names the member at fault, never its value.
-    private static func explanation(_ error: DecodingError) -> String {
-        func path(_ context: DecodingError.Context) -> String {
-            context.codingPath.map(\.stringValue).joined(separator: ".")
-        }
-        switch error {
-        case .keyNotFound(let key, _): return "member `\(key.stringValue)` is missing"
-        case .typeMismatch(_, let context), .valueNotFound(_, let context):
-            return "member `\(path(context))` has the wrong type"
-        case .dataCorrupted(let context):
-            let member = path(context)
-            return member.isEmpty
-                ? "it is not JSON" : "member `\(member)`: \(context.debugDescription)"
-        @unknown default: return "it does not have the form expected"
-        }
     }
 }

@@ -27,17 +27,23 @@ struct DeviceCall: Sendable {
         }
     }
 
-    /// The first value of a query parameter, as sent.
-    func query(_ name: String) -> Substring? {
+    /// The first value of a query parameter, decoded.
+    ///
+    /// - Throws: 400 for a value that is not UTF-8.
+    func query(_ name: String) throws(Problem) -> String? {
         for pair in (request.uri.query ?? "").split(separator: "&") {
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            if parts.first?.elementsEqual(name) == true { return parts.dropFirst().first ?? "" }
+            guard let given = parts.first, PercentCoding.decoded(given) == name else { continue }
+            guard let value = PercentCoding.decoded(parts.dropFirst().first ?? "") else {
+                throw Problem(.invalidRequest, "`\(name)` is not UTF-8.")
+            }
+            return value
         }
         return nil
     }
 }
 
-/// The variable segments of a path, as sent.
+/// The variable segments of a path, with unreserved characters decoded.
 struct PathParameters: Sendable {
     /// `{id}`.
     var id = ""
@@ -113,6 +119,7 @@ struct RouteTable: Sendable {
             .sorted { $0.0 < $1.0 }
     }
 
+    /// - Parameter path: as ``PercentCoding/normalized(path:)`` gives it.
     func match(_ method: HTTPRequest.Method, path: String) -> Match {
         if let route = fixed[path] { return route.match(method, PathParameters()) }
         let segments = path.split(separator: "/", omittingEmptySubsequences: false)

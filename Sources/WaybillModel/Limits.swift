@@ -22,6 +22,11 @@ package struct Limits: Codable, Sendable, Equatable {
     /// What `PUT` and `PATCH` are charged by, in place of requests.
     package var bytesPerSecond = 32 << 20
     package var bytesBurst = 256 << 20
+    /// For a request's head to be complete.
+    package var headerSecondsMax = 10
+    /// That a body must bring, over ``bodyRateSeconds``.
+    package var bodyBytesPerSecondMin = 1 << 10
+    package var bodyRateSeconds = 30
 
     package init() {}
 
@@ -41,5 +46,8 @@ package struct Limits: Codable, Sendable, Equatable {
         case requestsBurst = "requests_burst"
         case bytesPerSecond = "bytes_per_second"
         case bytesBurst = "bytes_burst"
+        case headerSecondsMax = "header_seconds_max"
+        case bodyBytesPerSecondMin = "body_bytes_per_second_min"
+        case bodyRateSeconds = "body_rate_seconds"
     }
 }

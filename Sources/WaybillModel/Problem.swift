@@ -120,7 +120,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .tooManyOpen: "Too many unfinished bundles"
         case .rateLimited: "Too many requests"
         case .codeInvalid: "The code is not valid"
-        case .forbidden: "Not allowed for this role"
+        case .forbidden: "Not allowed"
         case .alreadyExists: "It exists already"
         case .preconditionFailed: "Somebody else changed it"
         case .databaseUnavailable: "The database is away"

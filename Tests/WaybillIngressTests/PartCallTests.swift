@@ -117,7 +117,7 @@ import WaybillUpload
         #expect(side.queue.messages.count == 1)
     }
 
-    @Test(arguments: ["0", "3", "1001", "01", "+1", "-1", "x", "18446744073709551617", "%31"])
+    @Test(arguments: ["0", "3", "1001", "01", "+1", "-1", "x", "18446744073709551617", "%2B1"])
     func aPartThatWasNotDeclaredIs404(number: String) async throws {
         let side = try DeviceSide()
         let id = BundleID.random()

@@ -165,12 +165,34 @@ def test_trace_and_connect_are_405(server, device, line):
 
 @pytest.mark.parametrize("path", [
     "/v1/bundles/%2e%2e", "/v1/bundles/..", "//v1/device", "/v1//device", "/v1/device/", "/",
-    "/V1/device", "/v1/%64evice", "/v1/device;x", "/v1/bundles/" + "a" * 4000, "/v1/\\device",
+    "/V1/device", "/v1%2fdevice", "/v1/device;x", "/v1/bundles/" + "a" * 4000, "/v1/\\device",
 ])
 def test_odd_paths_are_404(server, device, path):
     data = head(device, "Connection: close", path=path, method="GET")
     answer = exchange(server, data)
     assert answer.status == 404 and answer.problem["code"] == "not_found"
+
+
+@pytest.mark.parametrize("path", ["/v1/%64evice", "/%761/device?x=%20", "/v1/devic%65"])
+def test_encoded_letters_of_a_path_are_what_they_stand_for(server, device, path):
+    """RFC 3986, 6.2.2.2: the two are equivalent."""
+    answer = exchange(server, head(device, "Connection: close", path=path, method="GET"))
+    assert answer.status == 200 and device.id.encode() in answer.body
+
+
+@pytest.mark.parametrize("path", ["/v1/device%", "/v1/%zz", "/v1/device?x=%f", "/v1/bundles/%0"])
+def test_a_percent_sign_that_encodes_nothing_is_400(server, device, path):
+    answer = exchange(server, head(device, "Connection: close", path=path, method="GET"))
+    assert answer.status == 400 and answer.problem["code"] == "invalid_request"
+
+
+@pytest.mark.parametrize("method, path", [
+    ("PUT", "/v1/bundles/0190163d-8694-739b-aea5-966c26f8ad91/parts/1"), ("POST", "/v1/bundles")])
+def test_the_largest_length_that_can_be_announced_is_refused(server, device, method, path):
+    lines = ["Content-Length: 9223372036854775807", "Connection: close"]
+    answer = exchange(server, head(device, *lines, path=path, method=method))
+    assert answer.status in (404, 413)
+    assert device.get("/v1/device")["device_id"] == device.id, "the same process"
 
 
 def test_a_target_of_absolute_form_is_understood(server, device):
