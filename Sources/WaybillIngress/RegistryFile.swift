@@ -14,8 +14,10 @@ internal import WaybillThreads
 /// Two files. `registry.json` holds all devices as of some time, and is replaced as a whole;
 /// `registry.json.journal` holds what has changed since, one line each: the first 16 hexadecimal
 /// digits of the SHA-256 of the rest, a space, and JSON, `{"device":{…}}` or `{"forgotten":"<id>"}`.
-/// The journal is only added to, and emptied once the first file was replaced; a crash in between
-/// repeats changes that the first file holds already. A line that is cut off or damaged ends it.
+/// Its first line is `{"follows":"<generation>"}` with the `generation` of the first file; that of
+/// another generation is not read. The journal is only added to, and emptied once the first file was
+/// replaced: a crash in between leaves older changes than the first file holds, with the generation
+/// before. A line that is cut off or damaged ends the journal.
 package actor RegistryFile {
     private let path: String
     private let thread: ThreadExecutor
@@ -43,12 +45,15 @@ package actor RegistryFile {
 
     private struct Content: Codable {
         var version = 1
+        /// Random; nil in files of before there was one.
+        var generation: String?
         var devices: [RegisteredDevice]
     }
 
     private struct Change: Codable {
         var device: RegisteredDevice?
         var forgotten: DeviceID?
+        var follows: String?
     }
 
     /// The devices as they were saved last; empty without a file. Blocks; for the start only.
@@ -56,16 +61,20 @@ package actor RegistryFile {
     /// - Throws: what reading or decoding throws; the file is a cache, so going on without is right.
     package static func load(path: String) throws -> [RegisteredDevice] {
         var devices: [DeviceID: RegisteredDevice] = [:]
+        var generation: String?
         if FileManager.default.fileExists(atPath: path) {
             let data = try Data(contentsOf: URL(filePath: path))
-            for device in try JSONDecoder().decode(Content.self, from: data).devices {
-                devices[device.deviceID] = device
-            }
+            let content = try JSONDecoder().decode(Content.self, from: data)
+            generation = content.generation
+            for device in content.devices { devices[device.deviceID] = device }
         }
         let journal = journalPath(path)
         guard FileManager.default.fileExists(atPath: journal) else { return Array(devices.values) }
         let lines = try Data(contentsOf: URL(filePath: journal)).split(
             separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        guard lines.first.flatMap({ change($0) })?.follows == generation else {
+            return Array(devices.values)
+        }
         // What follows the last line's end is nothing, or a line that is not whole.
         for line in lines.dropLast() {
             guard let change = change(line) else { break }
@@ -100,12 +109,15 @@ package actor RegistryFile {
     }
 
     private func replace(_ registry: DeviceRegistry) throws {
-        try write(registry.devices)
+        let generation = "\(RequestID.random())"
+        try write(Content(generation: generation, devices: registry.devices))
         if journal < 0 {
             journal = open(
                 Self.journalPath(path), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         }
-        guard journal >= 0, ftruncate(journal, 0) == 0, fsync(journal) == 0 else {
+        guard journal >= 0, ftruncate(journal, 0) == 0,
+            write(try Self.line(Change(follows: generation)), to: journal), fsync(journal) == 0
+        else {
             throw IngressError.registryUnwritable(errno: errno)
         }
         try syncDirectory()
@@ -115,16 +127,16 @@ package actor RegistryFile {
     private func append(_ changes: [DeviceID: RegisteredDevice?]) throws {
         var lines = Data()
         for (id, device) in changes {
-            let json = try JSONEncoder().encode(
-                Change(device: device, forgotten: device == nil ? id : nil))
-            lines.append(contentsOf: Self.check(json).utf8)
-            lines.append(UInt8(ascii: " "))
-            lines.append(json)
-            lines.append(UInt8(ascii: "\n"))
+            lines += try Self.line(Change(device: device, forgotten: device == nil ? id : nil))
         }
         guard write(lines, to: journal), fsync(journal) == 0 else {
             throw IngressError.registryUnwritable(errno: errno)
         }
+    }
+
+    private static func line(_ change: Change) throws -> Data {
+        let json = try JSONEncoder().encode(change)
+        return Data("\(check(json)) ".utf8) + json + [UInt8(ascii: "\n")]
     }
 
     private static func change(_ line: Data) -> Change? {
@@ -144,8 +156,8 @@ package actor RegistryFile {
     private static func journalPath(_ path: String) -> String { path + ".journal" }
 
     /// Replaces the first file (mode 0600); there whole or not at all, also after a power cut.
-    private func write(_ devices: [RegisteredDevice]) throws {
-        let bytes = try JSONEncoder().encode(Content(devices: devices))
+    private func write(_ content: Content) throws {
+        let bytes = try JSONEncoder().encode(content)
         let temporary = path + ".new"
         let file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw IngressError.registryUnwritable(errno: errno) }
