@@ -270,7 +270,8 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
-            name: "WaybillServerTests", dependencies: ["WaybillServer", "WaybillIngress"],
+            name: "WaybillServerTests",
+            dependencies: ["WaybillServer", "WaybillIngress", "WaybillModel"],
             swiftSettings: strict),
         .testTarget(
             name: "WaybillCommandsTests",

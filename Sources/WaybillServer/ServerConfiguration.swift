@@ -62,7 +62,7 @@ struct ServerConfiguration: Sendable {
         logLevel = reader.choice("log-level", Logger.Level.init(rawValue:)) ?? .info
         logsText =
             reader.choice("log-format") { ["json", "text"].contains($0) ? $0 : nil } == "text"
-        segmentBytes = reader.byteCount("segment-bytes", in: 1 << 20...1 << 32)
+        segmentBytes = reader.byteCount("segment-bytes", in: 1 << 20...1 << 30)
         inlineBytesMax = reader.byteCount("inline-bytes-max", in: 0...16 << 20)
         limits.recordBytesMax = reader.byteCount("record-bytes-max", in: 1 << 10...64 << 20)
         limits.partBytesMax = reader.byteCount("part-bytes-max", in: 1 << 10...1 << 32)
@@ -100,18 +100,22 @@ struct ServerConfiguration: Sendable {
         backlogBytesMax = reader.byteCount("backlog-bytes-max", in: 0...1 << 50)
         limits.requestsPerSecond = reader.integer("rate-requests", in: 0...1_000_000)
         limits.requestsBurst = reader.integer("rate-requests-burst", in: 1...1_000_000)
-        limits.bytesPerSecond = reader.byteCount("rate-bytes", in: 0...1 << 40)
+        limits.bytesPerSecond = reader.byteCount(
+            "rate-bytes", in: 1 << 10...1 << 40, mayBeNone: true)
         limits.bytesBurst = reader.byteCount("rate-bytes-burst", in: 1 << 10...1 << 40)
         connectionsMax = reader.integer("connections-max", in: 1...1_000_000)
         limits.headerBytesMax = reader.byteCount("header-bytes-max", in: 1 << 10...1 << 20)
         connection.headBytesMax = limits.headerBytesMax
         connection.headDeadline = reader.duration(
             "header-deadline", in: .seconds(1) ... .seconds(600))
+        limits.headerSecondsMax = Int(connection.headDeadline.components.seconds)
         connection.idleTimeout = reader.duration(
             "idle-timeout", in: .seconds(1) ... .seconds(3600))
         connection.bytesPerSecondMin = reader.byteCount("body-rate-min", in: 0...1 << 30)
         connection.rateWindow = reader.duration(
             "body-rate-window", in: .seconds(1) ... .seconds(600))
+        limits.bodyBytesPerSecondMin = connection.bytesPerSecondMin
+        limits.bodyRateSeconds = Int(connection.rateWindow.components.seconds)
         failureRate = Rate(
             perSecond: reader.integer("rate-failures", in: 0...1_000_000),
             burst: reader.integer("rate-failures-burst", in: 1...1_000_000))

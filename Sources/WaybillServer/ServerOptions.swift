@@ -42,29 +42,31 @@ package struct ServerOptions: ParsableArguments {
     package init() {}
 
     /// All layers, strongest first, with these options on top.
+    ///
+    /// - Throws: `ValidationError` for a `--set` that is not of the form `key=value`.
     func layers() throws -> SettingLayers {
-        var given: [String: String] = [:]
-        for setting in settings {
+        let settings = try settings.map { setting in
             guard let equals = setting.firstIndex(of: "=") else {
                 throw ValidationError("--set wants key=value, not \(setting)")
             }
-            let key = String(setting[..<equals])
-            guard Setting.catalogue.contains(where: { $0.key == key }) else {
-                throw ValidationError("--set \(key): there is no such setting")
-            }
-            given[key] = String(setting[setting.index(after: equals)...])
+            return (
+                key: String(setting[..<equals]),
+                text: String(setting[setting.index(after: equals)...])
+            )
         }
-        given["data-dir"] = dataDir ?? given["data-dir"]
-        given["device-address"] = deviceAddress ?? given["device-address"]
-        given["admin-address"] = adminAddress ?? given["admin-address"]
-        given["public-url"] = publicUrl ?? given["public-url"]
-        given["database-url"] = databaseUrl ?? given["database-url"]
-        given["tls-certificate"] = tlsCertificate ?? given["tls-certificate"]
-        given["tls-key"] = tlsKey ?? given["tls-key"]
+        var given: [String: String] = [:]
+        given["data-dir"] = dataDir
+        given["device-address"] = deviceAddress
+        given["admin-address"] = adminAddress
+        given["public-url"] = publicUrl
+        given["database-url"] = databaseUrl
+        given["tls-certificate"] = tlsCertificate
+        given["tls-key"] = tlsKey
         if !trustedProxy.isEmpty { given["trusted-proxy"] = trustedProxy.joined(separator: ",") }
         if noMigrate { given["migrate"] = "false" }
         return SettingLayers(
-            commandLine: given, environment: ProcessInfo.processInfo.environment, file: config,
+            commandLine: given, settings: settings,
+            environment: ProcessInfo.processInfo.environment, file: config,
             secretsDirectory: secretsDir)
     }
 

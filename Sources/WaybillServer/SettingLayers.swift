@@ -35,13 +35,15 @@ struct SettingLayers: Sendable {
 
     /// - Parameters:
     ///   - commandLine: options as given, by key.
+    ///   - settings: `--set` options, keys and texts in their order; options of `commandLine` win.
     ///   - environment: the process's environment; `WAYBILL_CONFIG` and `WAYBILL_SECRETS_DIR` name
     ///     the file and the directory where the command line does not.
     init(
-        commandLine: [String: String], environment: [String: String], file: String? = nil,
-        secretsDirectory: String? = nil
+        commandLine: [String: String], settings: [(key: String, text: String)] = [],
+        environment: [String: String], file: String? = nil, secretsDirectory: String? = nil
     ) {
-        var layers: [(SettingOrigin, [String: String])] = [(.commandLine, commandLine)]
+        let given = commandLine.merging(readSettings(settings)) { option, _ in option }
+        var layers: [(SettingOrigin, [String: String])] = [(.commandLine, given)]
         layers.append((.environment, readEnvironment(environment)))
         if let directory = secretsDirectory ?? environment["WAYBILL_SECRETS_DIR"] {
             layers.append((.secrets, readSecrets(directory)))
@@ -59,6 +61,20 @@ struct SettingLayers: Sendable {
                 values[setting.key] = SettingValue(text: text, origin: .standard)
             }
         }
+    }
+
+    private mutating func readSettings(
+        _ settings: [(key: String, text: String)]
+    ) -> [String: String] {
+        var layer: [String: String] = [:]
+        for (key, text) in settings where isKnown(key, in: "command line") {
+            guard layer[key] == nil else {
+                problems.append("command line: \(key) is set twice")
+                continue
+            }
+            layer[key] = text
+        }
+        return layer
     }
 
     private mutating func readEnvironment(_ environment: [String: String]) -> [String: String] {

@@ -2,15 +2,24 @@ internal import Foundation
 
 /// Turns texts into values and collects what is wrong with them.
 struct SettingReader {
-    private let values: [String: SettingValue]
+    private var values: [String: SettingValue]
     private(set) var problems: [String]
 
+    /// Refuses empty values of settings that have a default: nobody means the bottom of a range by
+    /// saying nothing. An empty one without a default is not set.
     init(_ layers: SettingLayers) {
         values = layers.values
         problems = layers.problems
+        for setting in Setting.catalogue {
+            guard let standard = setting.defaultText, let given = values[setting.key],
+                given.text.isEmpty
+            else { continue }
+            refuse(setting.key, "is empty; leave it out for its default, \(standard)")
+            values[setting.key] = SettingValue(text: standard, origin: .standard)
+        }
     }
 
-    /// Nil when not set or set to nothing.
+    /// Nil when not set.
     func text(_ key: String) -> String? {
         guard let text = values[key]?.text, !text.isEmpty else { return nil }
         return text
@@ -26,17 +35,23 @@ struct SettingReader {
     }
 
     /// Bytes, with an optional unit: `KiB`, `MiB`, `GiB`.
-    mutating func byteCount(_ key: String, in range: ClosedRange<Int>) -> Int {
+    ///
+    /// - Parameter mayBeNone: 0 is good as well, though the range begins above it.
+    mutating func byteCount(
+        _ key: String, in range: ClosedRange<Int>, mayBeNone: Bool = false
+    ) -> Int {
         guard let text = text(key) else { return range.lowerBound }
         let units: [(String, Int)] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)]
         let unit = units.first { text.hasSuffix($0.0) }
         let digits = text.dropLast(unit?.0.count ?? 0).trimmingCharacters(in: .whitespaces)
         let product = Int(digits)?.multipliedReportingOverflow(by: unit?.1 ?? 1)
-        guard let product, !product.overflow, range.contains(product.partialValue) else {
+        guard let product, !product.overflow,
+            range.contains(product.partialValue) || mayBeNone && product.partialValue == 0
+        else {
             refuse(
                 key,
                 "must be bytes (KiB, MiB and GiB are understood) from \(range.lowerBound) "
-                    + "to \(range.upperBound)")
+                    + "to \(range.upperBound)" + (mayBeNone ? ", or 0" : ""))
             return range.lowerBound
         }
         return product.partialValue

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import WaybillIngress
+import WaybillModel
 
 @testable import WaybillServer
 
@@ -80,6 +81,54 @@ private final class Folder {
         ] {
             #expect(found.contains { $0.contains(word) }, "\(word) is not named in \(found)")
         }
+    }
+
+    /// As compose's `${X:-}` sends them.
+    @Test func anEmptyValueIsNotTheBottomOfTheRange() {
+        let withDefaults = Setting.catalogue.filter { $0.defaultText != nil }
+        var environment: [String: String] = [:]
+        for setting in Setting.catalogue { environment[setting.environmentName] = "" }
+        let found = problems(environment: environment)
+        #expect(found.count == withDefaults.count)
+        for setting in withDefaults {
+            #expect(found.contains { $0.hasPrefix("\(setting.key) (environment): is empty") })
+        }
+    }
+
+    @Test func everySetOptionAtFaultIsNamed() throws {
+        let layers = SettingLayers(
+            commandLine: ["data-dir": "/tmp/x"],
+            settings: [("nope", "1"), ("listeners", "999"), ("listeners", "3"), ("data-dir", "y")],
+            environment: [:])
+        #expect(layers.values["data-dir"]?.text == "/tmp/x")
+        do {
+            _ = try ServerConfiguration(layers)
+            Issue.record("it is taken")
+        } catch {
+            #expect(error.problems.count == 3)
+            for word in ["nope is not a setting", "listeners is set twice", "listeners (command"] {
+                #expect(error.problems.contains { $0.contains(word) }, "\(error.problems)")
+            }
+        }
+    }
+
+    @Test(arguments: [
+        ("segment-bytes", "1GiB", true), ("segment-bytes", "1073741825", false),
+        ("segment-bytes", "4294967296", false), ("rate-bytes", "0", true),
+        ("rate-bytes", "1", false), ("rate-bytes", "1023", false), ("rate-bytes", "1024", true),
+    ]) func rangesEndWhereTheCodeDoes(key: String, text: String, isGood: Bool) {
+        #expect(problems([key: text]).isEmpty == isGood)
+    }
+
+    @Test func devicesAreToldTheDeadlinesThatHold() throws {
+        let configuration = try ServerConfiguration(
+            SettingLayers(
+                commandLine: [
+                    "header-deadline": "7s", "body-rate-min": "2KiB", "body-rate-window": "2m",
+                ], environment: [:]))
+        #expect(configuration.limits.headerSecondsMax == 7)
+        #expect(configuration.limits.bodyBytesPerSecondMin == 2048)
+        #expect(configuration.limits.bodyRateSeconds == 120)
     }
 
     @Test func plainHTTPIsForLoopbackOrATrustedProxyOnly() {
