@@ -37,11 +37,15 @@ package struct Migrator: Sendable {
 
     /// Applies what is missing; returns the names of what was applied.
     ///
+    /// Locks only where something is missing: a current schema is found to be so while another program
+    /// holds the lock. For that lock it waits as long as the session's `lock_timeout` allows.
+    ///
     /// - Throws: ``PostgresError/migrationChanged(name:)`` if an applied file differs,
     ///   ``PostgresError/schemaTooNew(database:program:)``, or what the server
     ///   says of a statement: then that migration and all after it are not applied.
     @discardableResult
     package func migrate(_ connection: PostgresConnection) throws -> [String] {
+        if try appliedVersion(connection) ?? 0 >= migrations.count { return [] }
         try connection.query("SELECT pg_advisory_lock($1::bigint)", [.int8(Self.lockKey)])
         let applied = Result { try migrateLocked(connection) }
         try connection.query("SELECT pg_advisory_unlock($1::bigint)", [.int8(Self.lockKey)])
@@ -52,9 +56,7 @@ package struct Migrator: Sendable {
     ///
     /// - Throws: as ``migrate(_:)``, and ``PostgresError/schemaTooOld(database:program:)``.
     package func check(_ connection: PostgresConnection) throws {
-        let exists = try connection.query(
-            "SELECT to_regclass('waybill.schema_migrations') IS NOT NULL")[0].bool(0)
-        let version = exists ? try checkApplied(connection) : 0
+        let version = try appliedVersion(connection) ?? 0
         guard version >= migrations.count else {
             throw PostgresError.schemaTooOld(database: version, program: migrations.count)
         }
@@ -62,9 +64,8 @@ package struct Migrator: Sendable {
 
     private func migrateLocked(_ connection: PostgresConnection) throws -> [String] {
         // Looked up first: "IF NOT EXISTS" needs the right to create even where nothing is to do.
-        let exists = try connection.query(
-            "SELECT to_regclass('waybill.schema_migrations') IS NOT NULL")[0].bool(0)
-        if !exists {
+        let version = try appliedVersion(connection)
+        if version == nil {
             try connection.execute(
                 """
                 CREATE SCHEMA IF NOT EXISTS waybill;
@@ -76,8 +77,7 @@ package struct Migrator: Sendable {
                 );
                 """)
         }
-        let version = try checkApplied(connection)
-        let missing = migrations.drop { $0.version <= version }
+        let missing = migrations.drop { $0.version <= version ?? 0 }
         for migration in missing {
             try connection.transaction {
                 try connection.execute(script: String(decoding: migration.sql, as: UTF8.self))
@@ -95,8 +95,12 @@ package struct Migrator: Sendable {
         return missing.map(\.name)
     }
 
-    /// The database's version, once every applied migration was found unchanged.
-    private func checkApplied(_ connection: PostgresConnection) throws -> Int {
+    /// The database's version, once every applied migration was found unchanged; nil in a database
+    /// that was never migrated.
+    private func appliedVersion(_ connection: PostgresConnection) throws -> Int? {
+        let exists = try connection.query(
+            "SELECT to_regclass('waybill.schema_migrations') IS NOT NULL")[0].bool(0)
+        guard exists else { return nil }
         let changed = try connection.query(
             """
             SELECT w.name

@@ -203,7 +203,7 @@ struct Daemon {
     /// The first try, before anything listens, so that a wrong schema or key ends the start.
     private func openAtStart(_ gate: DatabaseGate) async throws {
         do {
-            try await gate.open()
+            try await gate.openSoon()
         } catch {
             try judge(error)
         }
@@ -216,7 +216,7 @@ struct Daemon {
                 "root-key-file: the database was sealed under another root key than \(keyID)"
             ])
         }
-        guard error.isRetryable, !error.isFatal else { throw error }
+        guard !DatabaseGate.needsPerson(error) else { throw error }
         logger.warning("the database is away at start", metadata: ["error": "\(error)"])
     }
 

@@ -25,28 +25,43 @@ final class DatabaseGate: Service {
         signer.withLock { $0 }
     }
 
-    /// One try.
+    /// One try, before anything listens: it ends soon, whoever holds a lock, and leaves a step of the
+    /// schema that takes long to ``run()``.
     ///
-    /// - Throws: ``StoreError``; a fatal one (a newer schema, another root key) needs a person.
-    func open() async throws(StoreError) {
+    /// - Throws: ``StoreError``; see ``needsPerson(_:)``.
+    func openSoon() async throws(StoreError) {
+        try await open(
+            MigrationPatience(lock: .seconds(3), statement: .seconds(10), answer: .seconds(20)))
+    }
+
+    /// Whether no waiting mends it: a newer schema, another root key, a missing right.
+    static func needsPerson(_ error: StoreError) -> Bool {
+        error.isFatal || !error.isRetryable
+    }
+
+    private func open(_ patience: MigrationPatience) async throws(StoreError) {
         guard signerIfOpen == nil else { return }
         if migrates {
-            try await Store.migrate(connectionString: connectionString)
+            try await Store.migrate(connectionString: connectionString, patience: patience)
         } else {
-            try await Store.checkSchema(connectionString: connectionString)
+            try await Store.checkSchema(connectionString: connectionString, patience: patience)
         }
         let found = try await store.signer()
         signer.update { $0 = found }
         logger.info("database ready", metadata: ["receipt.key_id": "\(found.keyID)"])
     }
 
+    /// Goes on trying; a step of the schema may take as long as it wants.
+    ///
+    /// - Throws: ``StoreError`` that ``needsPerson(_:)``.
     func run() async throws {
+        let patience = MigrationPatience(lock: .seconds(5), statement: .zero, answer: nil)
         var backoff = Backoff(base: .milliseconds(500), ceiling: .seconds(15))
         while signerIfOpen == nil {
             do {
-                try await open()
+                try await open(patience)
             } catch {
-                if error.isFatal { throw error }
+                if Self.needsPerson(error) { throw error }
                 logger.warning(
                     "the database is away; bundles are received all the same",
                     metadata: ["error": "\(error)"])

@@ -50,16 +50,21 @@ package struct Store: Sendable {
     /// Brings the schema up to date; returns the names of the steps that were missing.
     ///
     /// - Throws: ``StoreError/postgres(_:)`` with a changed or a newer schema; no retry helps then.
+    ///   ``StoreError/unavailable(_:)`` when `patience` has an end.
     @discardableResult
-    package static func migrate(connectionString: String) async throws(StoreError) -> [String] {
-        try await withOwner(connectionString) { connection in
+    package static func migrate(
+        connectionString: String, patience: MigrationPatience = .endless
+    ) async throws(StoreError) -> [String] {
+        try await withOwner(connectionString, patience) { connection in
             try Migrator(migrations).migrate(connection)
         }
     }
 
     /// Throws unless the schema is exactly this program's.
-    package static func checkSchema(connectionString: String) async throws(StoreError) {
-        try await withOwner(connectionString) { connection in
+    package static func checkSchema(
+        connectionString: String, patience: MigrationPatience = .endless
+    ) async throws(StoreError) {
+        try await withOwner(connectionString, patience) { connection in
             try Migrator(migrations).check(connection)
         }
     }
@@ -105,22 +110,41 @@ package struct Store: Sendable {
     }
 
     private static func withOwner<Value: Sendable>(
-        _ connectionString: String,
+        _ connectionString: String, _ patience: MigrationPatience,
         _ body: @escaping @Sendable (PostgresConnection) throws -> Value
     ) async throws(StoreError) -> Value {
         do {
-            // A step may take long, and wait long for another program's.
             let pool = try PostgresPool(
                 ConnectionOptions(
                     connectionString: connectionString, applicationName: "waybill migrate",
-                    statementTimeout: .zero, lockTimeout: .zero, idleTimeout: .zero),
-                threads: 1)
+                    statementTimeout: patience.statement, lockTimeout: patience.lock,
+                    idleTimeout: .zero),
+                threads: 1, answerMax: patience.answer)
             defer { pool.close() }
             return try await pool.withConnection(body)
         } catch {
             throw StoreError(error)
         }
     }
+}
+
+/// For how long a migration waits; zero and nil are for ever.
+package struct MigrationPatience: Sendable {
+    /// For each lock: of another program that migrates, and of tables in use.
+    package var lock: Duration
+    /// For each statement.
+    package var statement: Duration
+    /// For all of it, as far as the caller waits.
+    package var answer: Duration?
+
+    package init(lock: Duration, statement: Duration, answer: Duration?) {
+        self.lock = lock
+        self.statement = statement
+        self.answer = answer
+    }
+
+    /// A step may take long, and wait long for another program's.
+    package static let endless = MigrationPatience(lock: .zero, statement: .zero, answer: nil)
 }
 
 /// What an operator decides about devices.

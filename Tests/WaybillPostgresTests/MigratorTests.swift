@@ -57,6 +57,26 @@ import WaybillThreads
         }
     }
 
+    @Test func aCurrentSchemaIsFoundSoWhileAnotherProgramMigrates() async throws {
+        let first = try migration("0001_create_a", "CREATE TABLE public.a (n integer)")
+        let second = try migration("0002_create_b", "CREATE TABLE public.b (n integer)")
+        try await TestServer.withDatabase(isMigrated: false) { address in
+            let other = try TestServer.connect(address)
+            try Migrator([first]).migrate(other)
+            try other.query("SELECT pg_advisory_lock(8602290226836827137)")
+            let connection = try TestServer.connect(address)
+            try connection.execute("SET lock_timeout = '20ms'")
+            #expect(try Migrator([first]).migrate(connection) == [])
+            let error = #expect(throws: PostgresError.self) {
+                try Migrator([first, second]).migrate(connection)
+            }
+            #expect(error?.sqlState == "55P03")
+            #expect(error?.isRetryable == true)
+            try other.query("SELECT pg_advisory_unlock_all()")
+            #expect(try Migrator([first, second]).migrate(connection) == ["0002_create_b"])
+        }
+    }
+
     @Test func letsSeveralProgramsMigrateAtTheSameTime() async throws {
         let slow = try migration(
             "0001_create_a", "CREATE TABLE public.a (n int); SELECT pg_sleep(0.1)")

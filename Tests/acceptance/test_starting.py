@@ -6,6 +6,7 @@ import pathlib
 import secrets
 import signal
 import socket
+import subprocess
 
 import pytest
 import requests
@@ -47,8 +48,12 @@ def refused(server):
     return result.returncode, result.stderr
 
 
+def with_a_listener(server):
+    server.options = [word.replace("listeners=0", "listeners=1") for word in server.options]
+
+
 def works_again(server, device, bundle_id):
-    server.options = [*server.options, "--set", "listeners=1"]
+    with_a_listener(server)
     server.start()
     assert device.receipt_of(bundle_id)["counts"]["accepted"] == 1
 
@@ -91,6 +96,22 @@ def test_an_unknown_key_a_duplicate_and_a_value_out_of_range_are_all_named_78(tm
     assert not (tmp_path / "data").exists(), "nothing was begun"
 
 
+@pytest.mark.parametrize("command", [["serve"], ["config", "check"]])
+def test_every_set_option_at_fault_is_named_78(tmp_path, command):
+    """On the command line as in the file: an unknown key, a duplicate, a value out of range."""
+    result = run(
+        *command, "--data-dir", tmp_path / "data", "--set", "nope=1", "--set", "listeners=999",
+        "--set", "listeners=3", "--set", "segment-bytes=4294967296", "--set", "rate-bytes=1",
+        environment={"WAYBILL_DEAD_LETTER_RETENTION": "", "WAYBILL_MIGRATE": ""}, check=False)
+    assert result.returncode == 78
+    wanted = [
+        "nope is not a setting", "listeners is set twice", "listeners (command line): must",
+        "segment-bytes", "rate-bytes", "dead-letter-retention (environment): is empty",
+        "migrate (environment): is empty"]
+    assert [words for words in wanted if words not in result.stderr] == [], result.stderr
+    assert not (tmp_path / "data").exists(), "nothing was begun"
+
+
 def test_config_check_tells_values_with_their_origin_and_hides_secrets(tmp_path):
     told = {one["key"]: one for one in json.loads(run(
         "config", "check", "--output", "json", "--set", "listeners=7", "--database-url",
@@ -124,6 +145,52 @@ def test_the_schema_is_brought_up_to_date_by_migrate_and_not_with_no_migrate(tmp
     finally:
         assert server.stop() == 0
     assert run("migrate", check=False).returncode == 78, "without a database"
+
+
+@pytest.fixture
+def migrating(postgres):
+    """The lock that a program holds while it migrates, until the process ends."""
+    psql = subprocess.Popen(
+        [f"{postgres.binaries}/psql", "-X", "-A", "-t", "-q", postgres.url],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    psql.stdin.write(f"SELECT pg_advisory_lock({0x77617962696c6c01}), 'held';\n")
+    psql.stdin.flush()
+    assert "held" in psql.stdout.readline()
+    yield psql
+    psql.stdin.close()
+    psql.wait()
+
+
+def test_a_migration_elsewhere_does_not_keep_a_migrated_server_from_anything(
+        stopped, migrating):
+    works_again(*stopped)
+
+
+def test_bundles_are_received_while_the_schema_waits_for_a_migration_elsewhere(
+        stopped, postgres, request):
+    """PostgreSQL is not on the way in."""
+    server, device, bundle_id = stopped
+    last = postgres.query("SELECT max(version) FROM waybill.schema_migrations")
+    row = postgres.query(
+        "DELETE FROM waybill.schema_migrations WHERE version = (SELECT max(version) FROM "
+        "waybill.schema_migrations) RETURNING version, name, encode(checksum, 'hex')")
+    psql = request.getfixturevalue("migrating")
+    with_a_listener(server)
+    server.start()
+    assert requests.get(server.admin_url + "/livez", timeout=30).status_code == 200
+    assert requests.get(server.admin_url + "/readyz", timeout=30).status_code == 200
+    assert requests.get(server.admin_url + "/startupz", timeout=30).status_code == 503
+    other = new_id()
+    device.upload(other, device.seal(other, [transaction()]))
+    version, name, checksum = row.split("|")
+    assert version == last
+    postgres.query(
+        "INSERT INTO waybill.schema_migrations (version, name, checksum) VALUES "
+        f"({version}, '{name}', decode('{checksum}', 'hex'))")
+    psql.stdin.close()
+    assert device.receipt_of(other)["counts"]["accepted"] == 1
+    assert device.receipt_of(bundle_id)["counts"]["accepted"] == 1
+    assert requests.get(server.admin_url + "/startupz", timeout=30).status_code == 200
 
 
 def test_all_urls_begin_with_the_public_url(tmp_path, postgres):
@@ -196,7 +263,7 @@ def test_sigterm_in_an_upload_ends_with_0_and_queues_nothing_of_it(stopped):
         assert server.stop() == 0
         assert raw.until_closed().status in (None, 408, 503)
     assert os.listdir(server.data + "/parts") == []
-    server.options = [*server.options, "--set", "listeners=1"]
+    with_a_listener(server)
     server.start()
     assert device.http.get(f"{device.base}/v1/bundles/{bundle_id}", timeout=30).status_code == 404
     device.upload(bundle_id, data)
