@@ -9,10 +9,11 @@ extension AdminCalls {
         try answer(parts.listeners.status)
     }
 
-    /// One listener by its number.
+    /// One listener by its number: one that is wanted, or runs still.
     func listener(_ request: Request, _ context: Context) async throws -> Response {
         guard let number = context.parameters.get("number", as: Int.self),
-            let listener = parts.listeners.listener(number)
+            let listener = parts.listeners.listener(number),
+            listener.state != .stopped || number < parts.listeners.status.target
         else { throw Problem(.notFound, "There is no such listener.") }
         return try AdminAnswer.json(listener)
     }
@@ -24,11 +25,11 @@ extension AdminCalls {
         let wanted = request.headers[values: .ifMatch].joined(separator: ",")
             .split(separator: ",").map { $0.trimming { $0 == " " || $0 == "\t" } }
         let statuses: (before: ListenerStatus, after: ListenerStatus)
+        // An empty field names no status; taking it for none would overwrite blindly.
+        let isAny = request.headers[.ifMatch] == nil || wanted == ["*"]
         do {
-            statuses = try parts.listeners.change(change) { status in
-                // An empty field names no status; taking it for none would overwrite blindly.
-                request.headers[.ifMatch] == nil || wanted == ["*"]
-                    || wanted.contains(Self.tag(status)[...])
+            statuses = try await parts.listeners.apply(change) { status in
+                isAny || wanted.contains(Self.tag(status)[...])
             }
         } catch {
             throw Self.problem(error)

@@ -33,6 +33,11 @@ extension AdminCalls {
         do {
             try await work(parts.queueDesk)
         } catch {
+            // It was done all the same, and whoever asks the audit is to find it.
+            await record(
+                AuditEvent(
+                    kind: kind, actor: Self.actor,
+                    details: ["kept": "until a restart", "error": error.shortDescription]), context)
             throw Problem(
                 .internalError, "It holds until a restart only: \(error).", retryAfter: 10)
         }

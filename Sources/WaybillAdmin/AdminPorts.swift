@@ -11,9 +11,9 @@ package protocol ListenerControl: Sendable {
     func listener(_ number: Int) -> ListenerSummary?
     /// - Throws: ``ListenerError`` for a bad number or bounds, or when `isExpected` says no; nothing
     ///   has changed then.
-    func change(
-        _ change: ListenerChange, where isExpected: (ListenerStatus) -> Bool
-    ) throws(ListenerError) -> (before: ListenerStatus, after: ListenerStatus)
+    func apply(
+        _ change: ListenerChange, where isExpected: @escaping @Sendable (ListenerStatus) -> Bool
+    ) async throws(ListenerError) -> (before: ListenerStatus, after: ListenerStatus)
 }
 
 extension ListenerPool: ListenerControl {}
@@ -27,7 +27,6 @@ extension DiskQueue: QueueOverview {}
 
 /// The queue's way out and the way in, as an operator stops and opens them.
 package protocol QueueControl: Sendable {
-    var isPaused: Bool { get }
     /// Hands out nothing any more, also after a restart; durable on return.
     func pause() async throws(QueueError)
     /// Durable on return.
@@ -36,10 +35,12 @@ package protocol QueueControl: Sendable {
 
 extension DiskQueue: QueueControl {}
 
-/// Whether bundles are taken, as an operator says.
+/// Whether bundles are taken, and what an operator says to that.
 package protocol IntakeControl: Sendable {
     var isDraining: Bool { get }
     func setDraining(_ isDraining: Bool)
+    /// - Throws: why bundles are refused now.
+    func check() throws(UploadError)
 }
 
 extension IntakeGate: IntakeControl {}

@@ -128,16 +128,10 @@ struct DeadLetterCalls: Sendable {
         if let device = job.filter.device { details["device"] = device.description }
         if let code = job.filter.code { details["code"] = code.rawValue }
         if let before = job.filter.before { details["before"] = before.description }
-        let event = AuditEvent(
-            kind: "\(job.kind)_all", actor: AdminCalls.actor, subject: job.id.description,
-            details: details)
-        do {
-            try await parts.operations.record(event, node: parts.node)
-        } catch {
-            context.logger.error(
-                "an operator's action is missing in the audit",
-                metadata: ["audit.kind": "\(event.kind)", "error": "\(error)"])
-        }
+        await AdminCalls(parts: parts).record(
+            AuditEvent(
+                kind: "\(job.kind)_all", actor: AdminCalls.actor, subject: job.id.description,
+                details: details), context)
     }
 }
 

@@ -12,6 +12,10 @@ package final class DeadLetterJobs: Service {
     private struct State {
         /// Oldest first.
         var jobs: [JobStatus] = []
+        /// Those that wait and may begin, oldest first; at most as many as there are unfinished ones.
+        var line: [JobID] = []
+        var running: JobID?
+        /// Running ones that are to end.
         var cancelled: Set<JobID> = []
         var isStopping = false
 
@@ -25,8 +29,9 @@ package final class DeadLetterJobs: Service {
     private let operations: any OperationStore
     private let node: String
     private let state = Mutex(State())
-    private let waiting: AsyncStream<JobID>
-    private let submit: AsyncStream<JobID>.Continuation
+    /// Yields when there may be something in line.
+    private let wakeUps: AsyncStream<Void>
+    private let wakeUp: AsyncStream<Void>.Continuation
     private let logger = Logger(label: "waybill.dead-letters")
 
     private static let pageSize = 200
@@ -40,13 +45,15 @@ package final class DeadLetterJobs: Service {
         self.office = office
         self.operations = operations
         self.node = node
-        (waiting, submit) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1024))
+        (wakeUps, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
     /// Works the jobs off until shutdown; a job that runs then ends after its page.
     package func run() async throws {
         await withGracefulShutdownHandler {
-            for await id in waiting.cancelOnGracefulShutdown() { await work(id) }
+            for await _ in wakeUps.cancelOnGracefulShutdown() {
+                while let id = takeNext() { await work(id) }
+            }
         } onGracefulShutdown: {
             // Not cancelled: what a page has begun is brought to its end.
             self.state.withLock { $0.isStopping = true }
@@ -80,7 +87,6 @@ package final class DeadLetterJobs: Service {
             let ended = state.jobs.filter(\.hasEnded)
             if ended.count >= Self.finishedMax, let oldest = ended.first {
                 state.jobs.removeAll { $0.id == oldest.id }
-                state.cancelled.remove(oldest.id)
             }
             state.jobs.append(job)
             return true
@@ -96,7 +102,11 @@ package final class DeadLetterJobs: Service {
 
     /// Puts a job in line.
     func start(_ id: JobID) {
-        submit.yield(id)
+        state.withLock { state in
+            guard state.jobs.contains(where: { $0.id == id && !$0.hasEnded }) else { return }
+            state.line.append(id)
+        }
+        wakeUp.yield()
     }
 
     /// Ends a job before its next page; what it has done stays done.
@@ -104,16 +114,37 @@ package final class DeadLetterJobs: Service {
     /// - Returns: the job as it is now; nil if there is none.
     func cancel(_ id: JobID) -> JobStatus? {
         state.withLock { state in
-            state.cancelled.insert(id)
-            state.update(id) { job in
-                // The one that runs notices by itself.
-                if job.state == .waiting { job.end(.cancelled) }
+            guard let job = state.jobs.first(where: { $0.id == id }), !job.hasEnded else {
+                return state.jobs.first { $0.id == id }
+            }
+            if state.running == id {
+                // It notices by itself.
+                state.cancelled.insert(id)
+            } else {
+                state.line.removeAll { $0 == id }
+                state.update(id) { $0.end(.cancelled) }
             }
             return state.jobs.first { $0.id == id }
         }
     }
 
+    /// The next one in line; nil while there is none, or no more is to begin.
+    private func takeNext() -> JobID? {
+        state.withLock { state in
+            guard !state.isStopping, !state.line.isEmpty else { return nil }
+            let id = state.line.removeFirst()
+            state.running = id
+            return id
+        }
+    }
+
     private func work(_ id: JobID) async {
+        defer {
+            state.withLock { state in
+                state.running = nil
+                state.cancelled.remove(id)
+            }
+        }
         guard let job = find(id), !job.hasEnded,
             let action = DeadLetterAction(
                 rawValue: String(job.kind.split(separator: ".").last ?? ""))

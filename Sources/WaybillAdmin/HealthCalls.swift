@@ -3,6 +3,7 @@ internal import Hummingbird
 internal import NIOCore
 internal import WaybillModel
 internal import WaybillQueue
+internal import WaybillUpload
 
 /// The calls without a token: for probes and for Prometheus.
 struct HealthCalls: Sendable {
@@ -37,6 +38,7 @@ struct HealthCalls: Sendable {
         if !parts.queue.status.isHealthy {
             reasons.append("the queue's log failed; restart the server")
         }
+        if let refusal = intakeRefusal() { reasons.append(refusal) }
         if !parts.isMigrated() { warnings.append("the schema is not up to date yet") }
         do {
             try await parts.operations.ping()
@@ -49,6 +51,21 @@ struct HealthCalls: Sendable {
         return try AdminAnswer.json(
             Readiness(ready: reasons.isEmpty, reasons: reasons, warnings: warnings),
             status: reasons.isEmpty ? .ok : .serviceUnavailable)
+    }
+
+    /// Why the intake is closed; nil while it is open.
+    private func intakeRefusal() -> String? {
+        do {
+            try parts.queueDesk.intake.check()
+            return nil
+        } catch {
+            switch error {
+            case .draining: return "draining: nothing new is taken until it is resumed"
+            case .diskFull: return "the disk has less room than disk-free-floor"
+            case .backlogFull: return "the backlog is over its ceiling"
+            default: return "no bundles are taken: \(error.shortDescription)"
+            }
+        }
     }
 
     /// The description of both sides, the same as on the device side.

@@ -6,8 +6,6 @@ internal import Synchronization
 /// `MetricsSystem.bootstrap(registry)`. Counters stay counters, gauges and meters are gauges, timers
 /// are histograms in seconds, aggregating recorders are histograms. Safe to use from any thread.
 package final class PrometheusRegistry: MetricsFactory {
-    /// Of the answer that carries ``render()``.
-    package static let mediaType = "text/plain; version=0.0.4; charset=utf-8"
     /// Series a family may have; more would mean that a label's values come from outside.
     package static let seriesPerFamilyMax = 1000
     /// Seconds, for timers.

@@ -12,6 +12,7 @@ import WaybillModel
 import WaybillPostgres
 import WaybillQueue
 import WaybillStore
+import WaybillUpload
 
 /// Everything behind the operator's side, in memory.
 final class MemoryOperations: ListenerControl, TenantStore, OperationStore, BackupStore,
@@ -25,6 +26,8 @@ final class MemoryOperations: ListenerControl, TenantStore, OperationStore, Back
         var events: [String] = []
         var isPaused = false
         var isDraining = false
+        var refusal: UploadError?
+        var isPauseUnwritable = false
         var queued: [QueueTrace] = []
         var findings: [TraceFinding] = []
         var query: AuditQuery?
@@ -50,13 +53,19 @@ final class MemoryOperations: ListenerControl, TenantStore, OperationStore, Back
     }
 
     func listener(_ number: Int) -> ListenerSummary? {
-        guard number == 0 else { return nil }
-        return ListenerSummary(number: 0, state: .busy, busySince: .now, batch: 7, settled: 9)
+        switch number {
+        case 0: ListenerSummary(number: 0, state: .busy, busySince: .now, batch: 7, settled: 9)
+        case 1..<256:
+            ListenerSummary(
+                number: number, state: number == 5 ? .ending : .stopped, busySince: nil, batch: 0,
+                settled: 0)
+        default: nil
+        }
     }
 
-    func change(
-        _ change: ListenerChange, where isExpected: (ListenerStatus) -> Bool
-    ) throws(ListenerError) -> (before: ListenerStatus, after: ListenerStatus) {
+    func apply(
+        _ change: ListenerChange, where isExpected: @escaping @Sendable (ListenerStatus) -> Bool
+    ) async throws(ListenerError) -> (before: ListenerStatus, after: ListenerStatus) {
         let before = status
         guard isExpected(before) else { throw .notAsExpected(target: before.target) }
         switch change {
@@ -128,11 +137,26 @@ final class MemoryOperations: ListenerControl, TenantStore, OperationStore, Back
 
     var isPaused: Bool { state.withLock { $0.isPaused } }
 
-    func pause() async throws(QueueError) { state.withLock { $0.isPaused = true } }
+    func pause() async throws(QueueError) {
+        let isUnwritable = state.withLock { state in
+            state.isPaused = true
+            return state.isPauseUnwritable
+        }
+        if isUnwritable { throw .io(errno: 5, operation: "fsync") }
+    }
+
+    func makePauseUnwritable() { state.withLock { $0.isPauseUnwritable = true } }
 
     func resume() async throws(QueueError) { state.withLock { $0.isPaused = false } }
 
     var isDraining: Bool { state.withLock { $0.isDraining } }
+
+    func refuse(_ refusal: UploadError?) { state.withLock { $0.refusal = refusal } }
+
+    func check() throws(UploadError) {
+        let refusal = state.withLock { $0.isDraining ? .draining : $0.refusal }
+        if let refusal { throw refusal }
+    }
 
     func setDraining(_ isDraining: Bool) { state.withLock { $0.isDraining = isDraining } }
 
@@ -324,7 +348,7 @@ extension MemoryOperations {
             let one = try await client.execute(
                 uri: "/admin/v1/listeners/0", method: .get, headers: authorization)
             #expect(try one.json()["settled"]?.integer == 9)
-            for number in ["1", "-1", "x", "99999999999999999999"] {
+            for number in ["4", "256", "-1", "x", "99999999999999999999"] {
                 let none = try await client.execute(
                     uri: "/admin/v1/listeners/\(number)", method: .get, headers: authorization)
                 #expect(try none.code() == "not_found")
@@ -349,6 +373,29 @@ extension MemoryOperations {
             }
             #expect(
                 operations.events == cases.map { "queue.\($0.0)" })
+        }
+    }
+
+    @Test func aPauseThatCannotBeKeptIsInTheAudit() async throws {
+        let operations = MemoryOperations()
+        operations.makePauseUnwritable()
+        try await run(operations) { client in
+            let answer = try await client.execute(
+                uri: "/admin/v1/queue/pause", method: .post, headers: authorization)
+            #expect(try answer.code() == "internal_error")
+            #expect(operations.isPaused)
+            #expect(operations.events == ["queue.pause"])
+        }
+    }
+
+    /// The target is 4: 5 finishes its batch, the others beyond it do not exist.
+    @Test func aListenerBeyondTheTargetIsThereWhileItRuns() async throws {
+        try await run(MemoryOperations()) { client in
+            for (number, status) in [(0, 200), (3, 200), (4, 404), (5, 200), (99, 404)] {
+                let answer = try await client.execute(
+                    uri: "/admin/v1/listeners/\(number)", method: .get, headers: authorization)
+                #expect(answer.status.code == status, "\(number)")
+            }
         }
     }
 
@@ -472,6 +519,31 @@ extension MemoryOperations {
             operations.set(isHealthy: false)
             let broken = try await client.execute(uri: "/readyz", method: .get)
             #expect(broken.status == .serviceUnavailable)
+        }
+    }
+
+    @Test func isNotReadyWhileBundlesAreRefused() async throws {
+        let operations = MemoryOperations()
+        try await run(operations) { client in
+            func reasons() async throws -> (status: Int, text: String) {
+                let answer = try await client.execute(uri: "/readyz", method: .get)
+                return (answer.status.code, answer.text)
+            }
+            #expect(try await reasons().status == 200)
+            for (refusal, word) in [
+                (UploadError.diskFull, "disk"), (UploadError.backlogFull, "backlog"),
+            ] {
+                operations.refuse(refusal)
+                let found = try await reasons()
+                #expect(found.status == 503)
+                #expect(found.text.contains(#""ready":false"#) && found.text.contains(word))
+            }
+            operations.refuse(nil)
+            operations.setDraining(true)
+            let found = try await reasons()
+            #expect(found.status == 503 && found.text.contains("draining"))
+            operations.setDraining(false)
+            #expect(try await reasons().status == 200)
         }
     }
 

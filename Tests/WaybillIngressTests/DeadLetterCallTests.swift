@@ -253,6 +253,25 @@ extension TestResponse {
         }
     }
 
+    @Test func cancelledJobsKeepNoPlaceInLine() async throws {
+        let side = DeadLetterSide()
+        side.letters.add(3)
+        for _ in 0..<1100 {
+            let job = try side.jobs.add(.discard, DeadLetterFilter())
+            side.jobs.start(job.id)
+            #expect(side.jobs.cancel(job.id)?.state == .cancelled)
+        }
+        #expect(side.jobs.cancel(.random()) == nil)
+        let job = try side.jobs.add(.discard, DeadLetterFilter())
+        side.jobs.start(job.id)
+        try await side.run { _ in
+            let ended = try await side.end(of: job.id)
+            #expect(ended.done == 3)
+        }
+        // One that has ended stays as it is.
+        #expect(side.jobs.cancel(job.id)?.state == .done)
+    }
+
     @Test func aJobWithoutADatabaseFailsAndKeepsWhatItDid() async throws {
         let side = DeadLetterSide()
         side.letters.add(500)
