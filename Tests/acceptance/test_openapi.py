@@ -74,9 +74,8 @@ def test_every_code_of_the_contract_is_documented_with_its_status():
         schema = response.get("content", {}).get(contract.PROBLEM, {}).get("schema", {})
         for part in schema.get("allOf", []):
             if "properties" in part:
-                code = part["properties"]["code"]
-                for one in code.get("enum", [code.get("const")]):
-                    found[one] = part["properties"]["status"]["const"]
+                for one in part["properties"]["code"]["enum"]:
+                    found[one], = part["properties"]["status"]["enum"]
     assert {code: found.get(code) for code in CODES} == CODES
 
 
