@@ -54,8 +54,7 @@ extension BundleOpener {
                 transactionsMax: limits.bundleTransactionsMax - transactionCount)
             guard next.header.deviceSequence == first.header.deviceSequence else {
                 throw .refused(
-                    .bindingMismatch, detail: "part \(part): device_seq is not that of part 1",
-                    isTold: true)
+                    .bindingMismatch, detail: "part \(part): device_seq is not that of part 1")
             }
             transactionCount += next.header.transactions
             parts.append(next.key)
@@ -88,8 +87,7 @@ extension BundleOpener {
             if refusal.code == .cannotOpen {
                 try checkPlace(message, part: part, source, layout, secret)
             }
-            throw .refused(
-                refusal.code, detail: "part \(part): \(refusal.detail)", isTold: refusal.isTold)
+            throw .refused(refusal.code, detail: "part \(part): \(refusal.detail)")
         }
     }
 
@@ -131,7 +129,7 @@ extension BundleOpener {
                 continue
             }
             throw .refused(
-                .bindingMismatch, detail: "part \(part) is sealed as part \(other)", isTold: true)
+                .bindingMismatch, detail: "part \(part) is sealed as part \(other)")
         }
     }
 

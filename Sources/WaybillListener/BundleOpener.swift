@@ -250,9 +250,9 @@ extension BundleFault {
             self = .refused(.limitUnzipped, detail: "it inflates beyond what it may")
         case .headerInvalid(let detail): self = .refused(.headerInvalid, detail: detail)
         case .tooManyTransactions:
-            self = .refused(.headerInvalid, detail: "\(error)", isTold: true)
+            self = .refused(.headerInvalid, detail: "\(error)")
         case .bindingMismatch(let detail):
-            self = .refused(.bindingMismatch, detail: detail, isTold: true)
+            self = .refused(.bindingMismatch, detail: detail)
         case .source(let error): self.init(source: error)
         case .library(let detail): self = .unreadable(detail)
         }

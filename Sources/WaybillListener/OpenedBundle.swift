@@ -16,11 +16,8 @@ enum Opening {
 /// Why a bundle is quarantined.
 struct Refusal {
     let code: QuarantineCode
-    /// For operators and the audit.
+    /// For operators and the audit; to the device all faults of one code look the same.
     let detail: String
-    /// The device is told the detail, too: it names a member or a limit, and is without content. Else
-    /// all faults of one code look the same to it.
-    var isTold = false
 }
 
 /// A bundle's content, read and checked line by line.
@@ -68,10 +65,8 @@ enum BundleFault: Error {
     /// Nothing of the bundle's own: the lease has ended, or the system refuses files or memory.
     case unrelated(any Error)
 
-    static func refused(
-        _ code: QuarantineCode, detail: String, isTold: Bool = false
-    ) -> BundleFault {
-        .refused(Refusal(code: code, detail: detail, isTold: isTold))
+    static func refused(_ code: QuarantineCode, detail: String) -> BundleFault {
+        .refused(Refusal(code: code, detail: detail))
     }
 
     /// Another key may fit.

@@ -288,9 +288,6 @@ struct SettlingBatch {
             transactionCount: bundle.summary?.transactionCount ?? 0,
             startedAt: message.startedAt, receivedAt: message.receivedAt, leasedAt: leasedAt,
             openedAt: .now, source: message.source, attempt: delivery.attempt, verdict: verdict)
-        if case .refused(let refusal) = bundle.content, refusal.isTold {
-            entry.receiptDetail = refusal.detail
-        }
         entry.retryOf = message.retryOf.map {
             DeadLetterRetry(deadLetterID: $0.deadLetterID, receiptSequence: $0.receiptSeq)
         }

@@ -50,8 +50,10 @@ extension QuarantineCode {
         switch self {
         case .cannotOpen:
             "the part cannot be opened: password, authentication or compression"
-        case .bindingMismatch: "the header line belongs to another bundle, device or part"
-        case .headerInvalid: "the first line is not a valid header"
+        case .bindingMismatch:
+            "the header line does not fit: bundle, device, part, device_seq or number of lines"
+        case .headerInvalid:
+            "the first line is not a valid header, or announces more transactions than the limit"
         case .limitUnzipped: "the part inflates beyond its declared size or the limit"
         case .processingFailed: "the bundle failed too often"
         }

@@ -74,8 +74,6 @@ package struct BundleToSettle: Sendable {
     /// Set for a dead letter: if it succeeds, its receipt supersedes the one before; if it is
     /// quarantined again, it gets none, and the dead letter says why.
     package var retryOf: DeadLetterRetry?
-    /// What the receipt of a quarantined bundle says beyond its code; nil for the code's own words.
-    package var receiptDetail: String?
 
     package init(
         tenant: TenantID, deviceID: DeviceID, bundleID: BundleID, bundleDigest: Digest256,

@@ -95,7 +95,7 @@ extension SettlementTransaction {
         case .quarantined(let code, _, _):
             content.state = .quarantined
             content.code = code
-            content.detail = bundle.receiptDetail ?? code.summary
+            content.detail = code.summary
         }
         return content
     }
