@@ -6,18 +6,23 @@ internal import WaybillThreads
 
 /// What a device may ask for in a time, and how often a stranger may fail.
 ///
-/// A valid token is never refused for what others did: only failures count against an address.
+/// Only failures count against an address, and only requests that have to be looked up: the token of a
+/// device in this node's registry is never refused for what others did; one that the registry does not
+/// have yet waits behind an address that failed too often.
 final class Quotas: Sendable {
     private let requests: RateLimiter<DeviceID>
     /// In units of a KiB.
     private let volume: RateLimiter<DeviceID>
     private let failures: RateLimiter<String>
+    /// A body is never read beyond this, and never charged for more.
+    private let bytesMax: Int
 
     /// A `PUT` or `PATCH` costs this at least, so that empty ones are not free.
     private static let bytesMin = 4 << 10
 
     init(_ options: IngressOptions) {
         let limits = options.limits
+        bytesMax = limits.partBytesMax
         requests = RateLimiter(
             Rate(perSecond: limits.requestsPerSecond, burst: limits.requestsBurst))
         volume = RateLimiter(
@@ -34,7 +39,7 @@ final class Quotas: Sendable {
     ) throws(Problem) {
         let wait =
             countsBytes
-            ? volume.takeOnCredit(Self.units(Self.announced(request) ?? 0), of: device)
+            ? volume.takeOnCredit(units(of: request), of: device)
             : requests.take(of: device)
         guard let wait else { return }
         throw Problem(
@@ -68,8 +73,9 @@ final class Quotas: Sendable {
         request.headers[.contentLength].flatMap { Int($0) }
     }
 
-    private static func units(_ byteCount: Int) -> Int {
-        // What is announced may be as large as a number can be.
-        (max(byteCount, bytesMin) - 1) >> 10 + 1
+    /// What a request costs before its body is there, whatever length it announces.
+    private func units(of request: Request) -> Int {
+        let byteCount = min(Self.announced(request) ?? 0, bytesMax)
+        return (max(byteCount, Self.bytesMin) - 1) >> 10 + 1
     }
 }

@@ -96,6 +96,32 @@ import WaybillUpload
         }
     }
 
+    /// What is announced is charged, but nobody pays for more than a part may have.
+    @Test(arguments: [Int.max, Int.max - 1022, Int.max - 1023, 1 << 40])
+    func anAnnouncedLengthOfAnySizeIsCountedUpToAPart(_ byteCount: Int) async throws {
+        let side = try DeviceSide { options in
+            options.limits.bytesPerSecond = 1 << 10
+            options.limits.bytesBurst = 101 << 10
+        }
+        try await side.run { client in
+            let port = try #require(client.port)
+            // A part has 100,000 bytes at most: the second one is taken on what the first one left.
+            for isCharged in [false, false, true] {
+                let connection = try RawConnection(port: port)
+                try connection.send(
+                    "PUT /v1/bundles/\(BundleID.random())/parts/1 HTTP/1.1\r\nHost: localhost\r\n"
+                        + "Authorization: Bearer \(DeviceSide.token)\r\n"
+                        + "Content-Length: \(byteCount)\r\n\r\n")
+                let answer = await connection.read(until: "}")
+                #expect(answer.hasPrefix("HTTP/1.1 429") == isCharged)
+                #expect(!answer.isEmpty)
+            }
+            let device = try await client.execute(
+                uri: "/v1/device", method: .get, headers: DeviceSide.authorization)
+            #expect(device.status == .ok)
+        }
+    }
+
     @Test func tooManyBadTokensAre429AndAValidOneIsNot() async throws {
         let side = try DeviceSide { $0.failureRate = Rate(perSecond: 1, burst: 3) }
         try await side.run { client in
