@@ -38,7 +38,13 @@ extension HTTPConnection {
         if pausedSince != nil { pace.holdUp() }
         switch pace.check(now: .now(), drained: drained(context)) {
         case .wait: arm(context)
-        case .close: close(context)
+        case .close:
+            // An answer may still be on its way to a slow reader, who has not been idle.
+            if pace.phase == .idle, !isAllOut(context) {
+                beginClosing(context)
+            } else {
+                close(context)
+            }
         case .refuse(let fault), .failBody(let fault): fail(fault, context)
         case .abort(let fault):
             watch.refused(fault, peer: context.channel.remoteAddress)

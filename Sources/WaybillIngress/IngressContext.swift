@@ -84,12 +84,6 @@ package struct IngressContext: RequestContext {
         response.headers[.connection] = "close"
     }
 
-    /// Closes the connection after a time, unless the returned task is cancelled before.
-    func closeConnection(after delay: Duration) -> Scheduled<Void> {
-        let channel = channel
-        return channel.eventLoop.scheduleTask(in: TimeAmount(delay)) { channel.close(promise: nil) }
-    }
-
     /// A refused body up to this size is not worth a connection.
     private static let restBytesMax = 64 << 10
 

@@ -12,8 +12,6 @@ package struct IngressOptions: Sendable {
     package var limits: Limits
     /// How often a stream of receipts says something, were it a comment.
     package var eventCommentInterval: Duration = .seconds(15)
-    /// How long a reader of a stream may take nothing of what is sent.
-    package var eventWriteMax: Duration = .seconds(60)
     /// How often devices that wait for receipts are looked at without a reason.
     package var recheckInterval: Duration = .seconds(10)
     /// How often the registry is brought up to date from the database.

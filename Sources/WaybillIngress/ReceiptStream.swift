@@ -96,13 +96,11 @@ struct ReceiptStream: Sendable {
         }.joined()
     }
 
-    /// Writes, and waits until the client has taken most of it; one that takes nothing for too long
-    /// loses the connection.
+    /// Writes, and waits until the client has taken most of it; one that takes less than the
+    /// connection's minimum rate loses the connection.
     @concurrent private func send(
         _ text: String, to writer: inout any ResponseBodyWriter
     ) async throws {
-        let end = context.closeConnection(after: options.eventWriteMax)
-        defer { end.cancel() }
         try await writer.write(ByteBuffer(string: text))
     }
 }

@@ -4,6 +4,7 @@ import Hummingbird
 import HummingbirdTesting
 import NIOCore
 import Testing
+import WaybillHTTP
 import WaybillModel
 import WaybillStore
 
@@ -172,6 +173,75 @@ import WaybillStore
 
     @Test func withoutAcceptItIsOneAnswer() throws {
         #expect(!AcceptField([:]).prefersEvents)
+    }
+
+    private static let longDocument = String(repeating: "x", count: 8 << 20)
+
+    private func ask(_ side: DeviceSide, accepting type: String) -> String {
+        "GET /v1/receipts HTTP/1.1\r\nHost: localhost\r\nAccept: \(type)\r\n"
+            + "Authorization: Bearer \(DeviceSide.token)\r\n\r\n"
+    }
+
+    @Test func aReaderOfAStreamWhoTakesNothingLosesTheConnection() async throws {
+        let side = try DeviceSide { $0.connection.rateWindow = .milliseconds(50) }
+        side.store.addReceipt(
+            Self.longDocument, of: side.device.deviceID, bundle: .random(), parts: [.zero])
+        try await side.run { client in
+            let connection = try RawConnection(
+                port: try #require(client.port), receiveBytes: 4096)
+            try connection.send(ask(side, accepting: "text/event-stream"))
+            try await untilAwaited(side)
+            // The stream lets go of the bell when its connection is gone.
+            while !side.bell.awaitedDevices.isEmpty {
+                try await Task.sleep(for: .milliseconds(1))
+            }
+            let text = await connection.read()
+            #expect(text.utf8.count < Self.longDocument.utf8.count)
+        }
+    }
+
+    /// An event longer than any window is no reason to end a stream: only the rate counts.
+    @Test func aReaderOfAStreamWhoGoesOnGetsALongEvent() async throws {
+        let side = try DeviceSide {
+            $0.connection.rateWindow = .milliseconds(20)
+            $0.connection.bytesPerSecondMin = 0
+        }
+        side.store.addReceipt(
+            Self.longDocument, of: side.device.deviceID, bundle: .random(), parts: [.zero])
+        try await side.run { client in
+            let connection = try RawConnection(
+                port: try #require(client.port), receiveBytes: 64 << 10)
+            try connection.send(ask(side, accepting: "text/event-stream"))
+            try await untilAwaited(side)
+            try await pass(.milliseconds(200))
+            async let text = connection.read()
+            while side.store.readThrough < 1 { try await Task.sleep(for: .milliseconds(1)) }
+            side.registry.revoke(side.device.deviceID)
+            #expect(await text.utf8.count > Self.longDocument.utf8.count)
+        }
+    }
+
+    /// Between two requests is only who has the answer to the first.
+    @Test func theIdleTimeoutCutsNoAnswerOff() async throws {
+        let side = try DeviceSide { $0.connection.idleTimeout = .milliseconds(20) }
+        side.store.addReceipt(
+            Self.longDocument, of: side.device.deviceID, bundle: .random(), parts: [.zero])
+        try await side.run { client in
+            let connection = try RawConnection(
+                port: try #require(client.port), receiveBytes: 64 << 10)
+            try connection.send(ask(side, accepting: "application/json"))
+            while side.store.pageCount == 0 { try await Task.sleep(for: .milliseconds(1)) }
+            try await pass(.milliseconds(300))
+            let text = await connection.read()
+            #expect(text.utf8.count > Self.longDocument.utf8.count)
+            #expect(text.hasSuffix(#""safe_through":1}"#))
+        }
+    }
+
+    /// Lets time pass that the server measures.
+    private func pass(_ duration: Duration) async throws {
+        let end = ContinuousClock.now + duration
+        while ContinuousClock.now < end { try await Task.sleep(for: .milliseconds(1)) }
     }
 
     @Test func aLongPollEndsWith401WhenTheDeviceIsRevoked() async throws {
