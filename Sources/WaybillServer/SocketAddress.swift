@@ -43,10 +43,12 @@ struct AddressRange: Sendable, Equatable {
     init?(_ text: String) {
         let parts = text.split(separator: "/", maxSplits: 1)
         guard let first = parts.first, let bytes = Self.bytes(of: String(first)) else { return nil }
-        let bits = parts.count == 2 ? Int(parts[1]) : bytes.count * 8
-        guard let bits, (0...bytes.count * 8).contains(bits) else { return nil }
+        // The length of a prefix counts from the address as it is written.
+        let written = first.contains(":") ? 128 : 32
+        let bits = parts.count == 2 ? Int(parts[1]) : written
+        guard let bits, (written - bytes.count * 8...written).contains(bits) else { return nil }
         network = bytes
-        prefixBits = bits
+        prefixBits = bits - (written - bytes.count * 8)
     }
 
     /// Whether the address, as text, lies in the network.
@@ -62,9 +64,15 @@ struct AddressRange: Sendable, Equatable {
         return bytes[whole] & mask == network[whole] & mask
     }
 
+    /// `::ffff:0:0/96` (RFC 4291, section 2.5.5.2).
+    private static let mappedPrefix: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
+
+    /// In network order; an IPv4 address that is written as an IPv6 one, as a socket for both tells it,
+    /// is an IPv4 address.
     private static func bytes(of address: String) -> [UInt8]? {
         var buffer = [UInt8](repeating: 0, count: 16)
         if inet_pton(AF_INET, address, &buffer) == 1 { return Array(buffer.prefix(4)) }
-        return inet_pton(AF_INET6, address, &buffer) == 1 ? buffer : nil
+        guard inet_pton(AF_INET6, address, &buffer) == 1 else { return nil }
+        return buffer.starts(with: mappedPrefix) ? Array(buffer.suffix(4)) : buffer
     }
 }

@@ -145,11 +145,18 @@ private final class Folder {
         let configuration = try ServerConfiguration(
             SettingLayers(
                 commandLine: [
-                    "device-address": "0.0.0.0:8080", "trusted-proxy": "10.0.0.0/8,fd00::/8",
+                    "device-address": "0.0.0.0:8080",
+                    "trusted-proxy": "10.0.0.0/8,fd00::/8,::ffff:172.16.0.0/108",
                 ], environment: [:]))
         let admits = configuration.ingressOptions.admits
-        for peer in ["127.0.0.1", "::1", "10.1.2.3", "fd00::7"] { #expect(admits(peer)) }
-        for peer in ["192.0.2.1", "2001:db8::1", ""] { #expect(!admits(peer)) }
+        // A socket for both families names an IPv4 peer as an IPv6 one.
+        for peer in [
+            "127.0.0.1", "::1", "10.1.2.3", "fd00::7", "::ffff:127.0.0.1", "::ffff:10.1.2.3",
+            "172.31.0.1", "::ffff:172.31.0.1",
+        ] { #expect(admits(peer)) }
+        for peer in [
+            "192.0.2.1", "2001:db8::1", "", "::ffff:192.0.2.1", "172.32.0.1", "::10.1.2.3",
+        ] { #expect(!admits(peer)) }
     }
 
     @Test func theReadmeListsEverySetting() throws {
