@@ -60,7 +60,7 @@ struct HeadReader {
 
     // MARK: The request line
 
-    private func finish(
+    private mutating func finish(
         _ line: Slice<UnsafeRawBufferPointer>
     ) throws(RequestFault) -> RequestHead {
         guard let first = line.firstIndex(of: Octets.space),
@@ -74,6 +74,8 @@ struct HeadReader {
         guard !isChunked || isVersion11 else { throw .transferEncoding }
         guard !isChunked || contentLength == nil else { throw .contentLength }
         let (authority, path) = try parse(target, method)
+        // A client of HTTP/1.0 knows no `100 Continue` (RFC 9110, section 10.1.1).
+        if !isVersion11 { fields[.expect] = nil }
         let framing: RequestHead.Framing =
             isChunked ? .chunked : contentLength.map { $0 == 0 ? .none : .length($0) } ?? .none
         return RequestHead(

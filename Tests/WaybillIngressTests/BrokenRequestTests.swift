@@ -53,6 +53,18 @@ import WaybillModel
         }
     }
 
+    @Test func asksNobodyOfHTTP10ForABody() async throws {
+        let side = try DeviceSide()
+        let bytes = try DeviceSide.part()
+        try await side.run { client in
+            let connection = try RawConnection(port: try #require(client.port))
+            let expecting = head(
+                DeviceSide.token, "Content-Length: \(bytes.count)\r\nExpect: 100-continue\r\n")
+            try connection.send(expecting.replacing("HTTP/1.1", with: "HTTP/1.0"), bytes)
+            #expect(await connection.read().hasPrefix("HTTP/1.1 202"))
+        }
+    }
+
     @Test func answersAFullUploadOnOneConnectionTwice() async throws {
         let side = try DeviceSide()
         let bytes = try DeviceSide.part(byteCount: 9000)
