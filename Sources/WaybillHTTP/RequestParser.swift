@@ -43,12 +43,6 @@ package struct RequestParser {
     /// Bytes that wait to be looked at.
     package var pendingBytes: Int { buffer.readableBytes }
 
-    /// Whether the next part is a head.
-    package var isBetweenRequests: Bool {
-        if case .head = phase { return true }
-        return false
-    }
-
     package mutating func append(_ bytes: ByteBuffer) {
         if buffer.readableBytes == 0 {
             buffer = bytes

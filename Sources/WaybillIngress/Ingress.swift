@@ -42,6 +42,7 @@ package struct IngressParts: Sendable {
 /// The device side as one service: listens until shutdown, then finishes what is in progress.
 package struct IngressService: Service {
     private let application: Application<DeviceResponder>
+    private let refusals: RefusalLog
 
     /// - Parameter onRunning: told the bound port once the server listens.
     /// - Throws: when certificate or key cannot be read.
@@ -50,6 +51,7 @@ package struct IngressService: Service {
         onRunning: @escaping @Sendable (Int) async -> Void = { _ in }
     ) throws {
         let refusals = RefusalLog()
+        self.refusals = refusals
         var configuration = ApplicationConfiguration(
             address: .hostname(options.host, port: options.port), serverName: nil, backlog: 1024)
         configuration.availableConnectionsDelegate = MaximumAvailableConnections(
@@ -62,7 +64,13 @@ package struct IngressService: Service {
     }
 
     package func run() async throws {
-        try await application.run()
+        try await withThrowingTaskGroup(of: Void.self) { [application, refusals] group in
+            group.addTask { try await application.run() }
+            group.addTask { await refusals.run() }
+            // The application ends first: the log tells what came until then.
+            try await group.next()
+            group.cancelAll()
+        }
     }
 
     /// The routes of the contract's device side.

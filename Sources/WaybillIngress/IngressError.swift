@@ -23,7 +23,10 @@ package enum IngressError: Error, CustomStringConvertible {
     }
 }
 
-/// The connection or the request's framing broke while its body was read; nobody to answer.
+/// The connection or the request's framing broke while its body was read.
+///
+/// A ``RequestFault`` is answered, as the last of its connection; of any other cause nobody is
+/// left to hear.
 struct BrokenRequest: Error {
     let cause: any Error
 }

@@ -9,12 +9,14 @@ internal import WaybillThreads
 /// address at once, the others in one line an interval.
 package final class RefusalLog: ConnectionWatch, Sendable {
     private let ledger: Mutex<RefusalLedger>
+    private let interval: Duration
     private let counters = Mutex<[String: Counter]>([:])
     private let connections = Atomic(0)
     private let gauge = Gauge(label: "waybill_connections")
     private let logger = Logger(label: "waybill.security")
 
     package init(interval: Duration = .seconds(60)) {
+        self.interval = interval
         ledger = Mutex(RefusalLedger(interval: interval))
     }
 
@@ -33,7 +35,21 @@ package final class RefusalLog: ConnectionWatch, Sendable {
     /// - Parameter reason: from a closed set.
     func note(_ reason: String, from address: String) {
         counter(reason).increment()
-        let reports = ledger.withLock { $0.note(reason, from: address, at: .now) }
+        tell(ledger.withLock { $0.note(reason, from: address, at: .now) })
+    }
+
+    /// Tells once an interval what nobody's next refusal has told, until the task is cancelled; then
+    /// the rest.
+    func run() async {
+        while !Task.isCancelled {
+            // Cancelling ends the sleep: that is what it is for.
+            try? await Task.sleep(for: interval)
+            tell(ledger.withLock { $0.sweep(at: .now) })
+        }
+        tell(ledger.withLock { $0.takeRest() })
+    }
+
+    private func tell(_ reports: [RefusalLedger.Report]) {
         for report in reports {
             logger.warning(
                 "refused",
@@ -102,7 +118,7 @@ struct RefusalLedger {
     }
 
     /// Once an interval: tells what was not told, and forgets who was quiet.
-    private mutating func sweep(at now: Deadline) -> [Report] {
+    mutating func sweep(at now: Deadline) -> [Report] {
         guard nextSweep <= now else { return [] }
         nextSweep = now.advanced(by: interval)
         var reports: [Report] = []
@@ -116,5 +132,13 @@ struct RefusalLedger {
             }
         }
         return reports
+    }
+
+    /// Everything that was not told, due or not.
+    mutating func takeRest() -> [Report] {
+        defer { entries = [:] }
+        return entries.filter { $0.value.untold > 0 }.map { key, entry in
+            Report(reason: key.reason, address: key.address, count: entry.untold)
+        }
     }
 }

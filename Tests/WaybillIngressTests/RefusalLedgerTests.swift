@@ -21,6 +21,23 @@ import WaybillThreads
         #expect(ledger.note("chunk", from: "a", at: at(300)).map(\.count) == [1])
     }
 
+    @Test func aBurstThatStopsIsToldByTheClock() {
+        var ledger = RefusalLedger(interval: .seconds(60))
+        for _ in 0..<5 { _ = ledger.note("chunk", from: "a", at: start) }
+        #expect(ledger.sweep(at: at(59)).isEmpty)
+        #expect(
+            ledger.sweep(at: at(60)) == [.init(reason: "chunk", address: "a", count: 4)])
+        #expect(ledger.sweep(at: at(120)).isEmpty)
+    }
+
+    @Test func theRestIsToldAtTheEnd() {
+        var ledger = RefusalLedger(interval: .seconds(60))
+        for _ in 0..<5 { _ = ledger.note("chunk", from: "a", at: start) }
+        _ = ledger.note("chunk", from: "b", at: start)
+        #expect(ledger.takeRest() == [.init(reason: "chunk", address: "a", count: 4)])
+        #expect(ledger.takeRest().isEmpty)
+    }
+
     @Test func holdsNoMoreAddressesThanItMay() {
         var ledger = RefusalLedger(interval: .seconds(60), keysMax: 3)
         let reports = (0..<10).flatMap { ledger.note("chunk", from: "\($0)", at: start) }
