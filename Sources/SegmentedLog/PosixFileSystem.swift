@@ -1,3 +1,5 @@
+internal import Synchronization
+
 #if canImport(Glibc)
     internal import Glibc
 #else
@@ -6,6 +8,8 @@
 
 /// The operating system's files.
 package struct PosixFileSystem: FileSystem {
+    private let directories = SyncedDirectories()
+
     package init() {}
 
     package func makeDirectory(_ path: String) throws(LogError) {
@@ -19,9 +23,7 @@ package struct PosixFileSystem: FileSystem {
     }
 
     package func syncDirectory(_ path: String) throws(LogError) {
-        let descriptor = Self.retrying { openFile(path, O_RDONLY | O_CLOEXEC, 0) }
-        guard descriptor >= 0 else { throw .io(errno: errno, operation: "open directory") }
-        defer { close(descriptor) }
+        let descriptor = try directories.descriptor(of: path)
         guard Self.retrying({ fsync(descriptor) }) == 0 else {
             throw .io(errno: errno, operation: "fsync directory")
         }
@@ -78,6 +80,28 @@ package struct PosixFileSystem: FileSystem {
         while true {
             let result = call()
             if result != -1 || errno != EINTR { return result }
+        }
+    }
+}
+
+/// Directories that were synced before, kept open: syncing one again, which must not fail for want of
+/// a descriptor, takes none. There are two of a log's, its own and the one above.
+private final class SyncedDirectories: Sendable {
+    private let descriptors = Mutex<[String: Int32]>([:])
+
+    deinit {
+        for descriptor in descriptors.withLock({ $0.values }) { close(descriptor) }
+    }
+
+    func descriptor(of path: String) throws(LogError) -> Int32 {
+        try descriptors.withLock { descriptors throws(LogError) in
+            if let known = descriptors[path] { return known }
+            let descriptor = PosixFileSystem.retrying {
+                openFile(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+            }
+            guard descriptor >= 0 else { throw .io(errno: errno, operation: "open directory") }
+            descriptors[path] = descriptor
+            return descriptor
         }
     }
 }

@@ -103,6 +103,22 @@ import WaybillThreads
         #expect(reopened.payloads == [large, [3]])
     }
 
+    /// Syncing a directory must not fail for want of a descriptor: it is opened once.
+    @Test func opensADirectoryThatIsSyncedOnceAlone() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(
+            path: "waybill-sync-\(UUID().uuidString)"
+        ).path
+        let files = PosixFileSystem()
+        try files.makeDirectory(folder)
+        try files.syncDirectory(folder)
+        try files.rename(folder, to: folder + ".moved")
+        defer { rmdir(folder + ".moved") }
+        try files.syncDirectory(folder)
+        #expect(throws: LogError.io(errno: ENOENT, operation: "open directory")) {
+            try PosixFileSystem().syncDirectory(folder)
+        }
+    }
+
     @Test func goesOnAfterShortWrites() async throws {
         fileSystem.setWriteBytesMax(7)
         let opened = try fixture.open(fixture.options(), fileSystem: fileSystem)
