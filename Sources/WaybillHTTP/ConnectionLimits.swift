@@ -14,6 +14,8 @@ package struct ConnectionLimits: Sendable, Equatable {
     /// After an answer that ends the connection: for how long the peer may go on sending, so that
     /// it gets to read the answer.
     package var lingering = Duration.seconds(2)
+    /// For how long bodies and answers that are under way may go on when the server ends.
+    package var shutdownGrace = Duration.seconds(10)
     /// Bytes of later requests that are held while one is answered.
     package var pipelinedBytesMax = 64 << 10
 

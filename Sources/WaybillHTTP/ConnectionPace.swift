@@ -38,6 +38,8 @@ struct ConnectionPace {
     private var wasHeldUp = false
     private var writingDue: NIODeadline?
     private var drainedBefore = 0
+    /// When the server, which is ending, has no more time for what is under way.
+    private var graceDue: NIODeadline?
 
     init(limits: ConnectionLimits, now: NIODeadline) {
         self.limits = limits
@@ -46,7 +48,7 @@ struct ConnectionPace {
 
     /// When ``check(now:drained:)`` is to be asked.
     var deadline: NIODeadline {
-        writingDue.map { min($0, due) } ?? due
+        [writingDue, graceDue].compactMap(\.self).reduce(due, min)
     }
 
     /// The first byte of a head; that of a connection's first one counts from the beginning.
@@ -102,7 +104,22 @@ struct ConnectionPace {
         if phase != .flushing { writingDue = nil }
     }
 
+    /// The server ends.
+    mutating func quiesceBegan(now: NIODeadline) {
+        if graceDue == nil { graceDue = now + TimeAmount(limits.shutdownGrace) }
+    }
+
     mutating func check(now: NIODeadline, drained: Int) -> Verdict {
+        if let graceDue, graceDue <= now {
+            // What is answered then gets as long again as anybody who reads a last answer.
+            self.graceDue = now + TimeAmount(limits.lingering)
+            switch phase {
+            case .fresh, .idle, .head, .flushing: return .close
+            case .body: return .failBody(.shuttingDown)
+            case .serving where writingDue != nil: return .close
+            case .serving, .lingering: break
+            }
+        }
         if let writingDue, writingDue <= now {
             guard drained - drainedBefore >= limits.bytesPerWindowMin else {
                 return .abort(.readerTooSlow)

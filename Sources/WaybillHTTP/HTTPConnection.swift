@@ -45,6 +45,8 @@ final class HTTPConnection: ChannelDuplexHandler {
     /// Bytes handed to the channel so far.
     var bytesWritten = 0
     var timer: (task: Scheduled<Void>, due: NIODeadline)?
+    /// To be told when the peer leaves the request in progress.
+    private var peerWatch: PeerWatch?
 
     init(limits: ConnectionLimits, isSecure: Bool, watch: any ConnectionWatch) {
         self.limits = limits
@@ -62,6 +64,11 @@ final class HTTPConnection: ChannelDuplexHandler {
         timer?.task.cancel()
         timer = nil
         watch.connectionClosed()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        endPeerWatch()
+        context.fireChannelInactive()
     }
 
     // MARK: In
@@ -95,8 +102,13 @@ final class HTTPConnection: ChannelDuplexHandler {
         switch event {
         case is ChannelShouldQuiesceEvent:
             closesAfterAnswer = true
-            guard current == nil else { break }
-            if isAllOut(context) { close(context) } else { beginClosing(context) }
+            pace.quiesceBegan(now: .now())
+            if current == nil, isAllOut(context) {
+                close(context)
+            } else {
+                if current == nil { beginClosing(context) }
+                arm(context)
+            }
         case let event as ChannelEvent where event == .inputClosed:
             inputClosed(context)
             context.fireUserInboundEventTriggered(event)
@@ -112,6 +124,7 @@ final class HTTPConnection: ChannelDuplexHandler {
 
     private func inputClosed(_ context: ChannelHandlerContext) {
         isInputClosed = true
+        endPeerWatch()
         if isClosing {
             if pace.phase == .lingering { close(context) }
         } else if current == nil {
@@ -121,6 +134,11 @@ final class HTTPConnection: ChannelDuplexHandler {
         } else if !isDeaf {
             fail(.truncated, context)
         }
+    }
+
+    private func endPeerWatch() {
+        peerWatch?.end()
+        peerWatch = nil
     }
 
     /// Hands on what is complete, up to the end of one request.
@@ -163,7 +181,7 @@ final class HTTPConnection: ChannelDuplexHandler {
 
     /// Ends the connection for the peer's fault; says so if there is somebody to say it to.
     func fail(_ fault: RequestFault, _ context: ChannelHandlerContext) {
-        watch.refused(fault, peer: context.channel.remoteAddress)
+        if fault.isPeers { watch.refused(fault, peer: context.channel.remoteAddress) }
         if current == nil {
             outgoing.writeImmutableBuffer(ResponseEncoder.refusal(fault))
             beginClosing(context)
@@ -205,6 +223,17 @@ final class HTTPConnection: ChannelDuplexHandler {
             writeOut(context, promise)
             answerEnded(context)
         }
+    }
+
+    func triggerUserOutboundEvent(
+        context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?
+    ) {
+        guard let watch = event as? PeerWatch else {
+            context.triggerUserOutboundEvent(event, promise: promise)
+            return
+        }
+        if isInputClosed || isClosing { watch.end() } else { peerWatch = watch }
+        promise?.succeed()
     }
 
     func flush(context: ChannelHandlerContext) {
@@ -258,6 +287,7 @@ final class HTTPConnection: ChannelDuplexHandler {
     /// The next request may come, or is here.
     private func finishExchange(_ context: ChannelHandlerContext) {
         current = nil
+        peerWatch = nil
         guard !closesAfterAnswer else {
             beginClosing(context)
             return

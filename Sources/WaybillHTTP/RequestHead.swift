@@ -139,6 +139,8 @@ struct HeadReader {
         case 4 where Octets.equal(name, "host"):
             try readHost(value)
             return
+        case 7 where Octets.equal(name, "trailer"):
+            guard !Self.announcesDigest(value) else { throw .lateDigest }
         case 10 where Octets.equal(name, "connection"): readConnection(value)
         case 14 where Octets.equal(name, "content-length"): try readLength(value)
         case 17 where Octets.equal(name, "transfer-encoding"):
@@ -166,6 +168,17 @@ struct HeadReader {
             length = sum.partialValue
         }
         contentLength = length
+    }
+
+    /// Whether `Trailer` names a digest.
+    private static func announcesDigest(_ value: Slice<UnsafeRawBufferPointer>) -> Bool {
+        value.split(whereSeparator: { Octets.isBlank($0) || $0 == UInt8(ascii: ",") })
+            .contains(where: isDigest)
+    }
+
+    /// Whether a field of this name is a digest that is to be checked.
+    static func isDigest(_ name: Slice<UnsafeRawBufferPointer>) -> Bool {
+        Octets.equal(name, "content-digest") || Octets.equal(name, "repr-digest")
     }
 
     private mutating func readConnection(_ value: Slice<UnsafeRawBufferPointer>) {

@@ -205,25 +205,31 @@ package struct RequestParser {
     }
 
     /// Takes the trailer section, which is checked and dropped; false until it is complete.
+    ///
+    /// - Throws: ``RequestFault/lateDigest`` for what must not be dropped.
     private mutating func trailers() throws(RequestFault) -> Bool {
         guard buffer.readableBytes > 0 else { return false }
         switch find(mayBeEmpty: true) {
         case .incomplete, .leadingEmptyLine: return false
         case .fault(let fault): throw fault
         case .end(let end):
-            let isGood = buffer.withUnsafeReadableBytes { bytes in
-                bytes[..<(end - 2)].split(separator: Octets.lineFeed).allSatisfy(Self.isField)
+            let fault = buffer.withUnsafeReadableBytes { bytes in
+                bytes[..<(end - 2)].split(separator: Octets.lineFeed).lazy
+                    .compactMap(Self.fault(of:)).first
             }
-            guard isGood else { throw .field }
+            if let fault { throw fault }
             buffer.moveReaderIndex(forwardBy: end)
             return true
         }
     }
 
-    private static func isField(_ line: Slice<UnsafeRawBufferPointer>) -> Bool {
+    /// What is wrong with a trailer field.
+    private static func fault(of line: Slice<UnsafeRawBufferPointer>) -> RequestFault? {
         let name = line.prefix(while: Octets.isToken)
         let rest = line.dropFirst(name.count)
-        return !name.isEmpty && rest.first == Octets.colon
-            && rest.dropLast().allSatisfy(Octets.isValue)
+        guard !name.isEmpty, rest.first == Octets.colon,
+            rest.dropLast().allSatisfy(Octets.isValue)
+        else { return .field }
+        return HeadReader.isDigest(name) ? .lateDigest : nil
     }
 }

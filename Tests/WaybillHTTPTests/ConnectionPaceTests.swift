@@ -60,6 +60,32 @@ import Testing
         #expect(pace.check(now: at(60_000), drained: 0) == .failBody(.bodyTooSlow))
     }
 
+    @Test func aBodyUnderWayHasTenSecondsWhenTheServerEnds() {
+        var pace = pace()
+        pace.bodyBegan(now: start)
+        pace.quiesceBegan(now: at(1000))
+        pace.quiesceBegan(now: at(5000))
+        #expect(pace.deadline == at(11_000))
+        pace.bodyCame(1 << 20)
+        #expect(pace.check(now: at(10_999), drained: 0) == .wait)
+        #expect(pace.check(now: at(11_000), drained: 0) == .failBody(.shuttingDown))
+        // Its answer has a moment to go out.
+        pace.requestEnded()
+        pace.flushingBegan(now: at(11_000), drained: 0)
+        #expect(pace.check(now: at(12_999), drained: 0) == .wait)
+        #expect(pace.check(now: at(13_000), drained: 0) == .close)
+    }
+
+    @Test func anAnswerThatIsNotReadIsNotWaitedForWhenTheServerEnds() {
+        var pace = pace()
+        pace.requestEnded()
+        pace.quiesceBegan(now: start)
+        // One that is being made is.
+        #expect(pace.check(now: at(10_000), drained: 0) == .wait)
+        pace.writingStalled(now: at(11_000), drained: 0)
+        #expect(pace.check(now: at(12_000), drained: 0) == .close)
+    }
+
     @Test func aReaderOfAnswersHasToTakeAsMuch() {
         var pace = pace()
         pace.requestEnded()

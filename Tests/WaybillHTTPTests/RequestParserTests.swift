@@ -56,6 +56,28 @@ private struct Reading: Equatable {
         #expect(reading.fault == nil)
     }
 
+    /// What would be dropped unchecked is refused: announced at once, else where it comes.
+    @Test func takesNoDigestInATrailer() {
+        for name in ["Content-Digest", "repr-digest"] {
+            let announced = Reading(
+                Self.request("Transfer-Encoding: chunked\r\nTrailer: X-A,\t\(name)\r\n"))
+            #expect(announced.fault == .lateDigest)
+            #expect(announced.heads.isEmpty)
+            let sent = Reading(
+                Self.request(
+                    "Transfer-Encoding: chunked\r\n",
+                    body: "1\r\na\r\n0\r\nX-A: 1\r\n\(name): sha-256=:AA==:\r\n\r\n"))
+            #expect(sent.fault == .lateDigest)
+            #expect(sent.endCount == 0)
+        }
+        let other = Reading(
+            Self.request(
+                "Transfer-Encoding: chunked\r\nTrailer: X-Digest\r\n",
+                body: "1\r\na\r\n0\r\nX-Digest: 1\r\n\r\n"))
+        #expect(other.fault == nil)
+        #expect(other.endCount == 1)
+    }
+
     @Test func readsChunksAndDropsTrailers() {
         let reading = Reading(
             Self.request(

@@ -65,6 +65,24 @@ import WaybillModel
         }
     }
 
+    /// "checked wherever they are sent": not in a trailer, so there is none.
+    @Test func keepsNothingOfABodyWithADigestInATrailer() async throws {
+        let side = try DeviceSide()
+        let bytes = try DeviceSide.part(byteCount: 9000)
+        try await side.run { client in
+            let connection = try RawConnection(port: try #require(client.port))
+            let size = String(bytes.count, radix: 16)
+            try connection.send(
+                head(DeviceSide.token, "Transfer-Encoding: chunked\r\n") + size + "\r\n", bytes)
+            try connection.send("\r\n0\r\nContent-Digest: sha-256=:AA==:\r\n\r\n")
+            let answer = await connection.read()
+            #expect(answer.hasPrefix("HTTP/1.1 400"))
+            #expect(answer.contains("not as trailers"))
+            #expect(side.queue.messages.isEmpty)
+            #expect(try side.fileNames().isEmpty)
+        }
+    }
+
     @Test func answersAFullUploadOnOneConnectionTwice() async throws {
         let side = try DeviceSide()
         let bytes = try DeviceSide.part(byteCount: 9000)
