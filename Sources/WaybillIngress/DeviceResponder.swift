@@ -13,6 +13,7 @@ package struct DeviceResponder: HTTPResponder {
     private let authenticator: DeviceAuthenticator
     private let gate: IntakeGate
     private let quotas: Quotas
+    private let slots: RequestSlots
     private let metrics: IngressMetrics
     private let refusals: RefusalLog
     private let options: IngressOptions
@@ -28,6 +29,7 @@ package struct DeviceResponder: HTTPResponder {
         self.refusals = refusals
         self.options = options
         quotas = Quotas(options)
+        slots = RequestSlots(countMax: options.requestsInProgressMax)
     }
 
     /// Every path with its methods.
@@ -101,6 +103,7 @@ package struct DeviceResponder: HTTPResponder {
         call.identified = device
         let countsBytes = target.marks.contains(.countsBytes)
         try quotas.charge(device.deviceID, for: request, countsBytes: countsBytes)
+        call.slot = try slots.take(for: device.deviceID)
         if target.marks.contains(.receives) { try gate.check() }
         guard countsBytes else { return try await target.handler(call) }
         defer {

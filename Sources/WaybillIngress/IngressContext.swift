@@ -4,6 +4,7 @@ internal import Logging
 internal import NIOCore
 internal import NIOHTTPTypes
 internal import Synchronization
+internal import WaybillHTTP
 internal import WaybillModel
 
 /// One request's surroundings: its connection, and how far its body was read.
@@ -82,6 +83,18 @@ package struct IngressContext: RequestContext {
         let isWaiting = request.headers[.expect] != nil
         if !isWaiting, let byteCount, byteCount <= Self.restBytesMax { return }
         response.headers[.connection] = "close"
+    }
+
+    /// Sees to it that `tell` is called when the client ends its side of the connection, or is gone,
+    /// before it is answered.
+    func watchPeer(_ tell: @escaping @Sendable () -> Void) -> PeerWatch {
+        let watch = PeerWatch(tell)
+        let channel = channel
+        channel.triggerUserOutboundEvent(watch).whenFailure { _ in
+            // A connection that is gone takes no events.
+            if !channel.isActive { watch.end() }
+        }
+        return watch
     }
 
     /// A refused body up to this size is not worth a connection.

@@ -28,6 +28,8 @@ package struct IngressOptions: Sendable {
     package var connection = ConnectionLimits()
     /// Connections at once; more wait until one ends.
     package var connectionsMax = 10_000
+    /// Requests of one device at once, streams of receipts among them.
+    package var requestsInProgressMax = 64
 
     /// How often requests from one address may fail for want of a valid token or code.
     package var failureRate = Rate(perSecond: 20, burst: 200)

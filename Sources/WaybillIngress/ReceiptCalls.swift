@@ -2,6 +2,7 @@ internal import HTTPTypes
 internal import Hummingbird
 internal import NIOCore
 internal import ServiceLifecycle
+internal import WaybillHTTP
 internal import WaybillModel
 internal import WaybillStore
 internal import WaybillThreads
@@ -32,17 +33,23 @@ struct ReceiptCalls: Sendable {
             let last = call.request.headers[.lastEventID]
             let start = try Self.number(last, "Last-Event-ID", max: .max)
             let stream = ReceiptStream(
-                device: device, context: call.context, store: store, registry: registry,
-                bell: bell, options: options)
+                device: device, context: call.context, slot: call.slot, store: store,
+                registry: registry, bell: bell, options: options)
             return try await stream.response(after: Int64(start ?? after))
         }
         let end = Deadline.after(.seconds(wait))
         let registration = bell.register(for: device.deviceID)
+        // For a client that has left there is nothing to wait for.
+        let peer =
+            wait == 0
+            ? nil : call.context.watchPeer { [weak registration] in registration?.ring() }
         while true {
             let batch = try await store.receipts(
                 device.deviceID, after: Int64(after), limit: max(1, limit ?? Self.limitDefault),
                 bytesMax: Self.pageBytesMax)
-            let isOver = end.hasPassed || Task.isShuttingDownGracefully || Task.isCancelled
+            let isOver =
+                end.hasPassed || Task.isShuttingDownGracefully || Task.isCancelled
+                || peer?.hasEnded == true
             if !batch.documents.isEmpty || isOver {
                 return JSONAnswer.response(text: Self.text(batch))
             }

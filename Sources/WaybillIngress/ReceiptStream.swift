@@ -2,6 +2,7 @@ internal import HTTPTypes
 internal import Hummingbird
 internal import NIOCore
 internal import ServiceLifecycle
+internal import WaybillHTTP
 internal import WaybillModel
 internal import WaybillStore
 internal import WaybillThreads
@@ -15,6 +16,8 @@ internal import WaybillThreads
 struct ReceiptStream: Sendable {
     let device: RegisteredDevice
     let context: IngressContext
+    /// Held for as long as the stream goes on.
+    let slot: RequestSlot?
     let store: any ReceiptStore
     let registry: DeviceRegistry
     let bell: ReceiptBell
@@ -27,6 +30,7 @@ struct ReceiptStream: Sendable {
     /// - Throws: ``StoreError`` when the first page cannot be read: 503, and no stream.
     func response(after: Int64) async throws -> Response {
         let registration = bell.register(for: device.deviceID)
+        let peer = context.watchPeer { [weak registration] in registration?.ring() }
         let first = try await page(after: after)
         // Clients come back at different times after a restart of the server.
         let retry = Int.random(in: 1000...5000)
@@ -38,20 +42,21 @@ struct ReceiptStream: Sendable {
             ],
             body: ResponseBody { writer in
                 try await send("retry: \(retry)\n\n", to: &writer)
-                try await run(first, after, registration, &writer)
+                try await run(
+                    first, after, Waiting(registration: registration, peer: peer), &writer)
                 try await writer.finish(nil)
             })
     }
 
     @concurrent private func run(
-        _ first: ReceiptBatch, _ after: Int64, _ registration: ReceiptBell.Registration,
+        _ first: ReceiptBatch, _ after: Int64, _ waiting: Waiting,
         _ writer: inout any ResponseBodyWriter
     ) async throws {
         var last = after
         var page: ReceiptBatch? = first
         var backoff = Backoff(base: .seconds(1), ceiling: .seconds(10))
         var comment = Deadline.after(options.eventCommentInterval)
-        while !isOver {
+        while !isOver(waiting) {
             if let found = page, !found.documents.isEmpty {
                 try await send(Self.events(found), to: &writer)
                 last = found.sequences.last ?? last
@@ -65,13 +70,13 @@ struct ReceiptStream: Sendable {
                 page = nil
                 pause = backoff.next()
             }
-            while page?.documents.isEmpty != false, !isOver {
+            while page?.documents.isEmpty != false, !isOver(waiting) {
                 let timeout = min(pause ?? comment.remaining, comment.remaining)
-                // A shutdown ends the wait; the loop sees it.
+                // A shutdown ends the wait, and so does a client that leaves; the loop sees it.
                 let hasRung = await cancelWhenGracefulShutdown {
-                    await registration.wait(timeout: timeout)
+                    await waiting.registration.wait(timeout: timeout)
                 }
-                if comment.hasPassed, !isOver {
+                if comment.hasPassed, !isOver(waiting) {
                     try await send(": \n\n", to: &writer)
                     comment = .after(options.eventCommentInterval)
                 }
@@ -80,8 +85,15 @@ struct ReceiptStream: Sendable {
         }
     }
 
-    private var isOver: Bool {
-        Task.isShuttingDownGracefully || Task.isCancelled || !registry.isCurrent(device)
+    /// What a stream waits with: for receipts, and for the client to leave.
+    private struct Waiting: Sendable {
+        let registration: ReceiptBell.Registration
+        let peer: PeerWatch
+    }
+
+    private func isOver(_ waiting: Waiting) -> Bool {
+        Task.isShuttingDownGracefully || Task.isCancelled || waiting.peer.hasEnded
+            || !registry.isCurrent(device)
     }
 
     private func page(after: Int64) async throws(StoreError) -> ReceiptBatch {

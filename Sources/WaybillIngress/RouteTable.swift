@@ -10,6 +10,8 @@ struct DeviceCall: Sendable {
     let parameters: PathParameters
     /// Nil on a public route.
     var identified: RegisteredDevice?
+    /// Its place among the device's requests in progress; nil on a public route.
+    var slot: RequestSlot?
 
     /// What stands in the place of `{id}`; empty on a route without one.
     var parameter: String { parameters.id }

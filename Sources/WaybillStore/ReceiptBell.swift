@@ -116,6 +116,11 @@ package final class ReceiptBell: Sendable {
             }
         }
 
+        /// Rings for this one alone.
+        package func ring() {
+            bell.ring(device, number)
+        }
+
         private func ringing() async -> Bool {
             await withTaskCancellationHandler {
                 await withCheckedContinuation { bell.park(device, number, $0) }
@@ -139,6 +144,22 @@ package final class ReceiptBell: Sendable {
             return nil
         }
         if let answer { continuation.resume(returning: answer) }
+    }
+
+    private func ring(_ device: DeviceID, _ number: UInt64) {
+        let continuation = state.withLock { state -> CheckedContinuation<Bool, Never>? in
+            switch state.registrations[device]?[number] {
+            case .waiting(let parked)?:
+                state.registrations[device]?[number] = .registered
+                return parked
+            case .registered?:
+                state.registrations[device]?[number] = .rung
+                return nil
+            case .rung?, nil:
+                return nil
+            }
+        }
+        continuation?.resume(returning: true)
     }
 
     private func release(_ device: DeviceID, _ number: UInt64) {

@@ -55,6 +55,13 @@ final class RawConnection: Sendable {
         shutdown(descriptor, Int32(SHUT_WR))
     }
 
+    /// Ends with a reset in place of a regular end.
+    func resetAtEnd() {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(
+            descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+    }
+
     /// All that came, up to the end of the connection or to `text`.
     func read(until text: String? = nil) async -> String {
         await withCheckedContinuation { continuation in

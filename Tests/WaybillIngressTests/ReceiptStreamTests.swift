@@ -177,9 +177,15 @@ import WaybillStore
 
     private static let longDocument = String(repeating: "x", count: 8 << 20)
 
-    private func ask(_ side: DeviceSide, accepting type: String) -> String {
-        "GET /v1/receipts HTTP/1.1\r\nHost: localhost\r\nAccept: \(type)\r\n"
+    private func ask(
+        _ side: DeviceSide, _ query: String = "", accepting type: String
+    ) -> String {
+        "GET /v1/receipts\(query) HTTP/1.1\r\nHost: localhost\r\nAccept: \(type)\r\n"
             + "Authorization: Bearer \(DeviceSide.token)\r\n\r\n"
+    }
+
+    private func askOnce(_ side: DeviceSide, accepting type: String) -> String {
+        ask(side, accepting: type).replacing("\r\n\r\n", with: "\r\nConnection: close\r\n\r\n")
     }
 
     @Test func aReaderOfAStreamWhoTakesNothingLosesTheConnection() async throws {
@@ -209,9 +215,8 @@ import WaybillStore
         side.store.addReceipt(
             Self.longDocument, of: side.device.deviceID, bundle: .random(), parts: [.zero])
         try await side.run { client in
-            let connection = try RawConnection(
-                port: try #require(client.port), receiveBytes: 64 << 10)
-            try connection.send(ask(side, accepting: "text/event-stream"))
+            let connection = try RawConnection(port: try #require(client.port))
+            try connection.send(askOnce(side, accepting: "text/event-stream"))
             try await untilAwaited(side)
             try await pass(.milliseconds(200))
             async let text = connection.read()
@@ -223,18 +228,95 @@ import WaybillStore
 
     /// Between two requests is only who has the answer to the first.
     @Test func theIdleTimeoutCutsNoAnswerOff() async throws {
-        let side = try DeviceSide { $0.connection.idleTimeout = .milliseconds(20) }
+        let side = try DeviceSide {
+            $0.connection.idleTimeout = .milliseconds(20)
+            // How often the connection is looked at while it is read from.
+            $0.connection.rateWindow = .milliseconds(20)
+            $0.connection.bytesPerSecondMin = 0
+        }
         side.store.addReceipt(
             Self.longDocument, of: side.device.deviceID, bundle: .random(), parts: [.zero])
         try await side.run { client in
-            let connection = try RawConnection(
-                port: try #require(client.port), receiveBytes: 64 << 10)
+            let connection = try RawConnection(port: try #require(client.port))
             try connection.send(ask(side, accepting: "application/json"))
             while side.store.pageCount == 0 { try await Task.sleep(for: .milliseconds(1)) }
             try await pass(.milliseconds(300))
             let text = await connection.read()
             #expect(text.utf8.count > Self.longDocument.utf8.count)
             #expect(text.hasSuffix(#""safe_through":1}"#))
+        }
+    }
+
+    /// A client that sends nothing more gets what is there; nobody waits for more on its behalf.
+    @Test(arguments: [
+        ("application/json", #""safe_through":0}"#), ("text/event-stream", "\r\n0\r\n\r\n"),
+    ])
+    func whoEndsItsSideIsAnsweredAtOnce(_ type: String, _ end: String) async throws {
+        let side = try DeviceSide { $0.eventCommentInterval = .seconds(60) }
+        try await side.run { client in
+            let connection = try RawConnection(port: try #require(client.port))
+            try connection.send(ask(side, "?wait=60", accepting: type))
+            try await untilAwaited(side)
+            connection.endSending()
+            let text = await connection.read()
+            #expect(text.hasPrefix("HTTP/1.1 200"))
+            #expect(text.hasSuffix(end))
+        }
+    }
+
+    @Test(arguments: ["application/json", "text/event-stream"])
+    func nobodyWaitsForAClientThatIsGone(_ type: String) async throws {
+        let side = try DeviceSide { $0.eventCommentInterval = .seconds(60) }
+        try await side.run { client in
+            let began = ContinuousClock.now
+            do {
+                let connection = try RawConnection(port: try #require(client.port))
+                try connection.send(ask(side, "?wait=60", accepting: type))
+                try await untilAwaited(side)
+                connection.resetAtEnd()
+            }
+            while !side.bell.awaitedDevices.isEmpty {
+                try await Task.sleep(for: .milliseconds(1))
+            }
+            #expect(ContinuousClock.now - began < .seconds(50), "it was waited for")
+        }
+    }
+
+    /// Nobody holds all connections: n requests in progress, and not one more.
+    @Test func aDeviceHasNoMoreRequestsInProgressThanItMay() async throws {
+        let side = try DeviceSide { $0.requestsInProgressMax = 3 }
+        side.registry.merge([try side.store.addDevice(token: "other")])
+        try await side.run { client in
+            let port = try #require(client.port)
+            var held: [RawConnection] = []
+            for number in 0..<3 {
+                let connection = try RawConnection(port: port)
+                let type = number == 0 ? "application/json" : "text/event-stream"
+                try connection.send(ask(side, "?wait=60", accepting: type))
+                held.append(connection)
+                while side.store.pageCount <= number {
+                    try await Task.sleep(for: .milliseconds(1))
+                }
+            }
+            let refused = try await client.execute(
+                uri: "/v1/device", method: .get, headers: DeviceSide.authorization)
+            #expect(try refused.code() == "rate_limited")
+            #expect(refused.headers[.retryAfter] == "5")
+            let other = try await client.execute(
+                uri: "/v1/device", method: .get, headers: [.authorization: "Bearer other"])
+            #expect(other.status == .ok)
+            // A place is free again with the end of any of them.
+            while !held.isEmpty {
+                held.removeLast()
+                var status = HTTPResponse.Status.tooManyRequests
+                while status == .tooManyRequests {
+                    status = try await client.execute(
+                        uri: "/v1/device", method: .get, headers: DeviceSide.authorization
+                    ).status
+                    try await Task.sleep(for: .milliseconds(20))
+                }
+                #expect(status == .ok)
+            }
         }
     }
 
