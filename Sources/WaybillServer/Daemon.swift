@@ -4,6 +4,7 @@ internal import Metrics
 internal import ServiceLifecycle
 internal import UnixSignals
 internal import WaybillAdmin
+internal import WaybillHTTP
 internal import WaybillIngress
 internal import WaybillListener
 internal import WaybillModel
@@ -106,8 +107,11 @@ struct Daemon {
         let gate = DatabaseGate(
             connectionString: databaseURL, store: store, migrates: configuration.migrates)
         try await openAtStart(gate)
+        let budget = descriptorBudget()
+        let ingressOptions = configuration.ingressOptions(budget)
         let listeners = try listenerPool(
-            queue: queue, rootKey: rootKey, databaseURL: databaseURL, bell: bell, gate: gate)
+            queue: queue, rootKey: rootKey, databaseURL: databaseURL, bell: bell, gate: gate,
+            listenersMax: budget.listeners)
         let previous = PreviousBundles(source: ReceiptHistory(store: store))
         let unfinished = try OpenBundles(path: directory.bundles, partsPath: directory.parts) {
             switch queue.find($0)?.state {
@@ -120,14 +124,15 @@ struct Daemon {
             path: directory.parts, keeping: queue.liveFileNames.union(unfinished.fileNames))
         let registry = DeviceRegistry(knownDevices(), bell: bell)
         let keyRing = ReceiptKeyRing(store: store)
-        let keeper = try registryKeeper(registry, keyRing, store, notices)
+        let keeper = try registryKeeper(
+            registry, keyRing, store, notices, interval: ingressOptions.refreshInterval)
         let announcement = Announcement(directory: directory, configuration: configuration)
         let intake = BundleIntake(
             queue: queue, directory: parts, open: unfinished, previous: previous,
             options: configuration.uploadOptions)
         let intakeGate = intakeGate(queue)
         let ingress = try IngressService(
-            options: configuration.ingressOptions,
+            options: ingressOptions,
             parts: IngressParts(
                 intake: intake, registry: registry, directory: store, receipts: store, bell: bell,
                 keyRing: keyRing, gate: intakeGate, saveRegistry: { await keeper.save() }),
@@ -154,26 +159,44 @@ struct Daemon {
         // Shut down in the reverse order: first nothing new comes in, last the database goes.
         try await run([
             gate, UntilShutdown { await previous.run() }, UntilShutdown { try await notices.run() },
-            recheck(store, notices), UntilShutdown { await intake.keepUp() }, letters.retention,
+            recheck(store, notices, interval: ingressOptions.recheckInterval),
+            UntilShutdown { await intake.keepUp() }, letters.retention,
             letters.jobs, keeper, admin, listeners,
             AutoscaleService(pool: listeners, queue: { queue.status }), ingress,
         ])
     }
 
+    private func descriptorBudget() -> DescriptorBudget {
+        let budget = DescriptorBudget(configuration)
+        if budget.connections < configuration.connectionsMax
+            || budget.listeners < configuration.listenersMax
+        {
+            logger.warning(
+                "there are too few file descriptors for what is configured",
+                metadata: [
+                    "connections.max": "\(budget.connections)",
+                    "listeners.max": "\(budget.listeners)",
+                ])
+        }
+        return budget
+    }
+
     private func registryKeeper(
         _ registry: DeviceRegistry, _ keyRing: ReceiptKeyRing, _ store: Store,
-        _ notices: StoreNotices
+        _ notices: StoreNotices, interval: Duration
     ) throws -> RegistryKeeper {
         RegistryKeeper(
             registry: registry, keyRing: keyRing, directory: store,
             file: try RegistryFile(path: directory.registry),
-            interval: configuration.ingressOptions.refreshInterval, news: notices.deviceChanges)
+            interval: interval, news: notices.deviceChanges)
     }
 
     /// For what no notice told of.
-    private func recheck(_ store: Store, _ notices: StoreNotices) -> UntilShutdown {
+    private func recheck(
+        _ store: Store, _ notices: StoreNotices, interval: Duration
+    ) -> UntilShutdown {
         let recheck = ReceiptRecheck(
-            bell: store.bell, interval: configuration.ingressOptions.recheckInterval,
+            bell: store.bell, interval: interval,
             lastReceipts: { try await store.lastReceipts(of: $0) })
         return UntilShutdown { await recheck.run(reasons: notices.connected) }
     }
@@ -222,10 +245,10 @@ struct Daemon {
 
     private func listenerPool(
         queue: DiskQueue, rootKey: RootKey, databaseURL: String, bell: ReceiptBell,
-        gate: DatabaseGate
+        gate: DatabaseGate, listenersMax: Int
     ) throws -> ListenerPool {
         var options = ListenerOptions()
-        options.max = configuration.listenersMax
+        options.max = listenersMax
         options.attemptsMax = configuration.attemptsMax
         options.failingMax = configuration.failingMax
         let settingFile = ListenerSettingFile(
@@ -295,7 +318,8 @@ struct Daemon {
         var group = ServiceGroupConfiguration(
             services: services.map { .init(service: $0) },
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
-        group.maximumGracefulShutdownDuration = .seconds(60)
+        group.maximumGracefulShutdownDuration =
+            configuration.connection.shutdownGrace + .seconds(50)
         try await ServiceGroup(configuration: group).run()
     }
 }
@@ -307,7 +331,7 @@ extension ServerConfiguration {
         return options
     }
 
-    var ingressOptions: IngressOptions {
+    func ingressOptions(_ budget: DescriptorBudget) -> IngressOptions {
         var files: IngressOptions.TLSFiles?
         if let tlsCertificate, let tlsKey {
             files = IngressOptions.TLSFiles(certificate: tlsCertificate, key: tlsKey)
@@ -317,8 +341,8 @@ extension ServerConfiguration {
             limits: limits)
         options.failureRate = failureRate
         options.connection = connection
-        options.connectionsMax = DescriptorBudget.connections(
-            wanted: connectionsMax, planned: databaseConnections + listeners + 8)
+        options.connectionsMax = budget.connections
+        options.requestsInProgressMax = requestsInProgressMax
         let proxies = trustedProxies
         options.isProxy = { peer in proxies.contains { $0.contains(peer) } }
         if files == nil {

@@ -38,6 +38,7 @@ struct ServerConfiguration: Sendable {
     var store = StoreOptions()
     var connection = ConnectionLimits()
     var connectionsMax = 10_000
+    var requestsInProgressMax = 64
     var openBundleDays = 30
 
     /// Reads every setting; throws all problems at once.
@@ -103,6 +104,8 @@ struct ServerConfiguration: Sendable {
         limits.bytesPerSecond = reader.byteCount(
             "rate-bytes", in: 1 << 10...1 << 40, mayBeNone: true)
         limits.bytesBurst = reader.byteCount("rate-bytes-burst", in: 1 << 10...1 << 40)
+        requestsInProgressMax = reader.integer(
+            "requests-in-progress-max", in: 1...1_000_000)
         connectionsMax = reader.integer("connections-max", in: 1...1_000_000)
         limits.headerBytesMax = reader.byteCount("header-bytes-max", in: 1 << 10...1 << 20)
         connection.headBytesMax = limits.headerBytesMax
@@ -116,6 +119,8 @@ struct ServerConfiguration: Sendable {
             "body-rate-window", in: .seconds(1) ... .seconds(600))
         limits.bodyBytesPerSecondMin = connection.bytesPerSecondMin
         limits.bodyRateSeconds = Int(connection.rateWindow.components.seconds)
+        connection.shutdownGrace = reader.duration(
+            "shutdown-grace", in: .seconds(1) ... .seconds(600))
         failureRate = Rate(
             perSecond: reader.integer("rate-failures", in: 0...1_000_000),
             burst: reader.integer("rate-failures-burst", in: 1...1_000_000))

@@ -131,6 +131,10 @@ extension Setting {
             summary: "connections of devices at once, as far as there are file descriptors",
             defaultText: "10000"),
         Setting(
+            key: "requests-in-progress-max",
+            summary: "requests of a device at once, long polls and streams among them",
+            defaultText: "64"),
+        Setting(
             key: "header-deadline", summary: "time for a request's head to be complete",
             defaultText: "10s"),
         Setting(
@@ -142,6 +146,10 @@ extension Setting {
         Setting(
             key: "body-rate-window", summary: "time over which those are counted",
             defaultText: "30s"),
+        Setting(
+            key: "shutdown-grace",
+            summary: "time for requests on their way when the server ends; then 503",
+            defaultText: "10s"),
         Setting(
             key: "header-bytes-max", summary: "a request's head", defaultText: "16KiB"),
         Setting(

@@ -148,7 +148,9 @@ private final class Folder {
                     "device-address": "0.0.0.0:8080",
                     "trusted-proxy": "10.0.0.0/8,fd00::/8,::ffff:172.16.0.0/108",
                 ], environment: [:]))
-        let admits = configuration.ingressOptions.admits
+        let admits = configuration.ingressOptions(
+            DescriptorBudget(free: 100, connections: 10, listeners: 2, listenersAtStart: 2)
+        ).admits
         // A socket for both families names an IPv4 peer as an IPv6 one.
         for peer in [
             "127.0.0.1", "::1", "10.1.2.3", "fd00::7", "::ffff:127.0.0.1", "::ffff:10.1.2.3",

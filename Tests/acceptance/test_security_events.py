@@ -38,6 +38,17 @@ def wrong_code(server):
         enroll(server.device_url, "guess")
 
 
+def test_a_burst_is_told_of_in_full(tmp_path):
+    server = Server(tmp_path / "data").start()
+    for _ in range(30):
+        get("/v1/device")(server)
+    assert server.stop() == 0
+    counts = [
+        int(re.search(r'"refusal.count":"?(\d+)', line)[1]) for line in open(server.data + ".log")
+        if "waybill.security" in line and '"unauthorized"' in line]
+    assert counts[0] == 1 and sum(counts) == 30
+
+
 STRANGERS = {
     "no token": get("/v1/device"),
     "wrong token": get("/v1/device", Authorization="Bearer guess"),

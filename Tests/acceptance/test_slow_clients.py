@@ -6,6 +6,7 @@ machine, with time passed in."""
 import resource
 import select
 import ssl
+import threading
 import time
 
 import pytest
@@ -188,6 +189,48 @@ def test_with_64_descriptors_only_accepts_back_off(tmp_path):
         assert server.stop() == 0
         postgres.stop("fast")
         postgres.remove()
+
+
+def test_uploads_never_take_the_descriptors_of_the_queue(tmp_path):
+    """Each holds two: its connection, and the file of its part."""
+    server = Server(tmp_path / "data", *options(["rate-requests=0", "inline-bytes-max=1KiB"]))
+    server.prefix = ["prlimit", "--nofile=170:170"]
+    server.start()
+    try:
+        device = server.new_device(server.create_tenant("acme"))
+        bundles = [new_id() for _ in range(100)]
+        sealed = [device.seal(b, [transaction(payload=new_id() * 100)], method=0) for b in bundles]
+        under_way, go, statuses = [], threading.Event(), []
+
+        def upload(bundle, data):
+            with Raw(server, timeout=120) as raw:
+                raw.send(head(device, f"Content-Length: {len(data)}", bundle=bundle))
+                raw.send(data[:-1000])
+                under_way.append(bundle)
+                go.wait(60)
+                raw.send(data[-1000:])
+                statuses.append(raw.answer().status)
+
+        threads = [threading.Thread(target=upload, args=pair) for pair in zip(bundles, sealed)]
+        for thread in threads:
+            thread.start()
+        # All have sent what they send; those that are let in have a file each.
+        footprint = Footprint(server)
+        before = -1
+        while len(under_way) < len(threads) or footprint.count() != before:
+            before = footprint.count()
+            time.sleep(0.5)
+        assert before < 170
+        go.set()
+        for thread in threads:
+            thread.join()
+        assert statuses == [202] * len(bundles)
+        for bundle in bundles:
+            assert device.receipt_of(bundle)["counts"]["accepted"] == 1
+        assert "Too many open files" not in open(server.data + ".log").read()
+        assert "too few file descriptors" in open(server.data + ".log").read()
+    finally:
+        assert server.stop() == 0
 
 
 @pytest.fixture(scope="module")

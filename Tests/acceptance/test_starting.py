@@ -250,6 +250,21 @@ def test_plain_http_is_spoken_to_loopback_and_to_trusted_proxies_only(tmp_path, 
     assert code == 78 and "device-address" in text
 
 
+def test_a_stalled_upload_has_the_grace_at_sigterm_and_is_503(tmp_path):
+    server = Server(tmp_path / "data", "--set", "shutdown-grace=1s", "--set", "body-rate-window=600s")
+    server.start()
+    device = server.new_device(server.create_tenant("acme"))
+    with Raw(server, timeout=60) as raw:
+        raw.send(head(device, "Content-Length: 1000", "Expect: 100-continue"))
+        assert raw.answer().status == 100, "the upload is under way"
+        raw.send("PK")
+        assert server.stop() == 0
+        answer = raw.until_closed()
+        assert (answer.status, answer.problem["code"]) == (503, "shutting_down")
+        assert answer.problem["retryable"] is True and int(answer.headers["retry-after"]) >= 1
+    assert os.listdir(server.data + "/parts") == []
+
+
 def test_sigterm_in_an_upload_ends_with_0_and_queues_nothing_of_it(stopped):
     server, device, _ = stopped
     server.start()
