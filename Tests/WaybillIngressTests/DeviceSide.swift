@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
 import NIOCore
+import WaybillHTTP
 import WaybillIngress
 import WaybillModel
 import WaybillQueue
@@ -42,6 +43,8 @@ struct DeviceSide: Sendable {
         previous = PreviousBundles(source: ReceiptHistory(store: store))
         var options = IngressOptions(host: "127.0.0.1", port: 0, limits: limits)
         options.eventCommentInterval = .milliseconds(20)
+        // All tests together may keep a machine busy for longer than devices are given.
+        options.connection.headDeadline = .seconds(60)
         adjust(&options)
         self.options = options
         responder = IngressService.responder(
