@@ -51,9 +51,10 @@ final class DatabaseGate: Service {
         logger.info("database ready", metadata: ["receipt.key_id": "\(found.keyID)"])
     }
 
-    /// Goes on trying; a step of the schema may take as long as it wants.
+    /// Goes on trying; a step of the schema may take as long as it wants. What a person mends in the
+    /// database, while bundles are received, ends nothing.
     ///
-    /// - Throws: ``StoreError`` that ``needsPerson(_:)``.
+    /// - Throws: ``StoreError`` that is fatal.
     func run() async throws {
         let patience = MigrationPatience(lock: .seconds(5), statement: .zero, answer: nil)
         var backoff = Backoff(base: .milliseconds(500), ceiling: .seconds(15))
@@ -61,8 +62,9 @@ final class DatabaseGate: Service {
             do {
                 try await open(patience)
             } catch {
-                if Self.needsPerson(error) { throw error }
-                logger.warning(
+                if error.isFatal { throw error }
+                logger.log(
+                    level: Self.needsPerson(error) ? .error : .warning,
                     "the database is away; bundles are received all the same",
                     metadata: ["error": "\(error)"])
                 let wait = backoff.next()
