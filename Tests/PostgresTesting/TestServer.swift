@@ -87,7 +87,11 @@ private struct Running: Sendable {
         let directory = "/tmp/waybill-tests-\(getpid())"
         let server = try await PrivatePostgres.start(
             dataDirectory: directory,
-            settings: ["fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"])
+            settings: [
+                "fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB",
+                // All tests at once, each with a server's pools.
+                "max_connections": "1000",
+            ])
         cleanUpAtExit(location: server.location)
         return Running(connectionString: server.connectionString)
     }

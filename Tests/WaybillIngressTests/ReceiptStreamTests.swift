@@ -289,14 +289,15 @@ import WaybillStore
         try await side.run { client in
             let port = try #require(client.port)
             var held: [RawConnection] = []
-            for number in 0..<3 {
+            let poll = try RawConnection(port: port)
+            try poll.send(ask(side, "?wait=60", accepting: "application/json"))
+            held.append(poll)
+            try await untilAwaited(side)
+            for _ in 0..<2 {
                 let connection = try RawConnection(port: port)
-                let type = number == 0 ? "application/json" : "text/event-stream"
-                try connection.send(ask(side, "?wait=60", accepting: type))
+                try connection.send(ask(side, "", accepting: "text/event-stream"))
                 held.append(connection)
-                while side.store.pageCount <= number {
-                    try await Task.sleep(for: .milliseconds(1))
-                }
+                #expect(await connection.read(until: "retry: ").contains("200 OK"))
             }
             let refused = try await client.execute(
                 uri: "/v1/device", method: .get, headers: DeviceSide.authorization)
