@@ -17,10 +17,12 @@ package struct DeviceResponder: HTTPResponder {
     private let metrics: IngressMetrics
     private let refusals: RefusalLog
     private let options: IngressOptions
+    private let saveRegistry: @Sendable () async -> Void
 
     init(
         routes: RouteTable, authenticator: DeviceAuthenticator, gate: IntakeGate,
-        metrics: IngressMetrics, refusals: RefusalLog, options: IngressOptions
+        metrics: IngressMetrics, refusals: RefusalLog, options: IngressOptions,
+        saveRegistry: @escaping @Sendable () async -> Void
     ) {
         self.routes = routes
         self.authenticator = authenticator
@@ -28,6 +30,7 @@ package struct DeviceResponder: HTTPResponder {
         self.metrics = metrics
         self.refusals = refusals
         self.options = options
+        self.saveRegistry = saveRegistry
         quotas = Quotas(options)
         slots = RequestSlots(countMax: options.requestsInProgressMax)
     }
@@ -100,6 +103,9 @@ package struct DeviceResponder: HTTPResponder {
             return try await answerAnybody(call, target.handler)
         }
         let device = try await authenticate(call)
+        // That it was seen is on disk before it is told anything: an enrolment that is repeated after
+        // a crash would replace the secret that its first bundles are sealed with.
+        if !device.isSeen { await saveRegistry() }
         call.identified = device
         let countsBytes = target.marks.contains(.countsBytes)
         try quotas.charge(device.deviceID, for: request, countsBytes: countsBytes)

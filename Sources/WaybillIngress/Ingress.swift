@@ -114,7 +114,7 @@ package struct IngressService: Service {
         }
         return DeviceResponder(
             routes: routes, authenticator: authenticator, gate: parts.gate, metrics: metrics,
-            refusals: refusals, options: options)
+            refusals: refusals, options: options, saveRegistry: parts.saveRegistry)
     }
 
     /// Strict HTTP/1.1, inside TLS where there is a certificate.

@@ -199,6 +199,19 @@ import WaybillStore
         }
     }
 
+    @Test func theFirstRequestOfADeviceIsOnDiskBeforeItIsAnswered() async throws {
+        let path = scratchFile()
+        defer { remove(path) }
+        let side = try DeviceSide(registryFile: try RegistryFile(path: path))
+        try await side.run { client in
+            let answer = try await client.execute(
+                uri: "/v1/device", method: .get, headers: DeviceSide.authorization)
+            #expect(answer.status == .ok)
+            let loaded = DeviceRegistry(try RegistryFile.load(path: path))
+            #expect(loaded.find(tokenHash: side.device.tokenHash)?.isSeen == true)
+        }
+    }
+
     /// What is sealed under a secret that is being replaced could not be opened any more.
     @Test func nobodyIsSeenForTheFirstTimeWhileItIsEnrolledAgain() async throws {
         let store = MemoryStore()
