@@ -36,8 +36,7 @@ package final class DeviceAuthenticator: Sendable {
     /// The device; notes its first request.
     ///
     /// - Throws: 401 with one and the same text for a missing, malformed, unknown or revoked token;
-    ///   503 when only the database could say, or when the
-    ///   token is being replaced.
+    ///   503 when only the database could say, or while the token is being replaced.
     package func authenticate(_ fields: HTTPFields) async throws(Problem) -> RegisteredDevice {
         guard let token = BearerToken(fields) else { throw Self.refusal }
         let device = try await find(token.hash)
