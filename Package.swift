@@ -36,6 +36,9 @@ let hummingbirdTesting = Target.Dependency.product(
 let unixSignals = Target.Dependency.product(
     name: "UnixSignals", package: "swift-service-lifecycle")
 let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let argumentParser = Target.Dependency.product(
     name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -60,6 +63,8 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         // Level 0: headers of system libraries.
@@ -164,6 +169,15 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        .target(
+            name: "WaybillLoad",
+            dependencies: [
+                "WaybillModel", "WaybillThreads", "WaybillSealing", "WaybillOpening",
+                "WaybillPostgres", "WaybillClient", histogram, yams, nioCore, nioPosix, nioSSL,
+                deque, subprocess, system, crypto,
+            ],
+            swiftSettings: strict),
+
         // Level 6
         .target(
             name: "WaybillAdmin",
@@ -189,7 +203,7 @@ let package = Package(
             name: "WaybillCommands",
             dependencies: [
                 "CZlib", "DemoFlights", "WaybillModel", "WaybillSealing", "WaybillOpening",
-                "WaybillClient",
+                "WaybillClient", "WaybillLoad",
                 argumentParser, subprocess, system, crypto,
             ],
             swiftSettings: strict),
@@ -267,6 +281,13 @@ let package = Package(
             dependencies: [
                 "WaybillListener", "WaybillModel", "WaybillPostgres", "WaybillQueue",
                 "WaybillSealing", "WaybillStore", "WaybillThreads", "PostgresTesting",
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "WaybillLoadTests",
+            dependencies: [
+                "WaybillLoad", "WaybillModel", "WaybillSealing", "WaybillOpening",
+                "WaybillPostgres", "WaybillThreads", "PostgresTesting", nioCore, nioPosix, crypto,
             ],
             swiftSettings: strict),
         .testTarget(

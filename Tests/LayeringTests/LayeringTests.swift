@@ -29,6 +29,13 @@ private let moduleMap: [String: (level: Int, thirdParty: Set<String>)] = [
         ]
     ),
     "WaybillListener": (5, ["ServiceLifecycle", "Logging", "Metrics", "Crypto"]),
+    "WaybillLoad": (
+        5,
+        [
+            "Histogram", "Yams", "NIOCore", "NIOPosix", "NIOSSL", "DequeModule", "Subprocess",
+            "SystemPackage", "Crypto",
+        ]
+    ),
     "WaybillAdmin": (
         6, ["Hummingbird", "HTTPTypes", "NIOCore", "Logging", "Crypto", "ServiceLifecycle"]
     ),
