@@ -1,0 +1,18 @@
+package import WaybillModel
+
+/// What the audit must know of a run, made again from numbers whenever it is asked for.
+///
+/// Called on the audit's threads, several at once.
+package protocol ExpectationSource: Sendable {
+    /// What its receipt must say; nil for a bundle that has to be refused when it is uploaded.
+    ///
+    /// - Parameter digest: of the bytes that were sent.
+    func expectation(_ number: Int, digest: Digest256) throws -> Expectation?
+    /// The rows that the bundle adds, by rising index: its accepted transactions.
+    func rows(_ number: Int) throws -> [ExpectedRow]
+    /// Nil for an id that is none of this run's.
+    func number(of bundle: BundleID) -> Int?
+    /// Nil for an id that is none of this run's.
+    func number(of transaction: TransactionID) -> (number: Int, index: Int)?
+    func bundleID(_ number: Int) -> BundleID
+}
