@@ -50,7 +50,8 @@ package enum BundleFault: String, Sendable, Equatable, CaseIterable {
     case otherBundle
     /// Flipped ciphertext: `cannot_open`.
     case flippedByte
-    /// The header counts one transaction more than there is: `header_invalid`.
+    /// The header counts one transaction fewer than there are: `binding_mismatch`. (One more could
+    /// be over the bundle's limit, which is another fault.)
     case miscounted
     /// Cut in the middle: refused at once with 422.
     case truncated
