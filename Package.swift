@@ -139,7 +139,8 @@ let package = Package(
             ],
             swiftSettings: strict),
         .target(
-            name: "WaybillClient", dependencies: ["WaybillModel", httpClient, nioCore, nioHTTP1],
+            name: "WaybillClient",
+            dependencies: ["WaybillModel", httpClient, nioCore, nioHTTP1, nioSSL],
             swiftSettings: strict),
 
         // Level 4

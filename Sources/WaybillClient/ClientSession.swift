@@ -1,13 +1,21 @@
 internal import AsyncHTTPClient
 internal import NIOCore
+internal import NIOSSL
 
 /// A pool of connections that clients share. Shut it down when it is no longer needed.
 package final class ClientSession: Sendable {
     let client: HTTPClient
 
-    /// - Parameter connectionsMax: to one server; further calls wait for a free one.
-    package init(connectionsMax: Int = 8) {
+    /// - Parameters:
+    ///   - connectionsMax: to one server; further calls wait for a free one.
+    ///   - authorityFile: certificates (PEM) that are believed in place of the system's.
+    package init(connectionsMax: Int = 8, authorityFile: String? = nil) {
         var configuration = HTTPClient.Configuration()
+        if let authorityFile {
+            var tls = TLSConfiguration.makeClientConfiguration()
+            tls.trustRoots = .file(authorityFile)
+            configuration.tlsConfiguration = tls
+        }
         configuration.redirectConfiguration = .disallow
         configuration.timeout.connect = .seconds(10)
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = connectionsMax

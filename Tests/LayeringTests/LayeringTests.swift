@@ -19,7 +19,7 @@ private let moduleMap: [String: (level: Int, thirdParty: Set<String>)] = [
     "ArchiveTesting": (2, []),
     "WaybillQueue": (3, ["Logging", "Metrics"]),
     "WaybillStore": (3, ["Logging", "Metrics", "Crypto"]),
-    "WaybillClient": (3, ["AsyncHTTPClient", "NIOCore", "NIOHTTP1"]),
+    "WaybillClient": (3, ["AsyncHTTPClient", "NIOCore", "NIOHTTP1", "NIOSSL"]),
     "WaybillUpload": (4, ["SystemPackage", "Crypto", "Logging", "Metrics"]),
     "WaybillIngress": (
         5,

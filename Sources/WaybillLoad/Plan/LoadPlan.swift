@@ -150,7 +150,7 @@ package struct LoadPlan: Codable, Sendable, Equatable {
             self.count = count
         }
 
-        enum CodingKeys: String, CodingKey {
+        enum CodingKeys: String, CodingKey, CaseIterable {
             case action, seconds, count
             case atSeconds = "at_seconds"
             case everySeconds = "every_seconds"
