@@ -9,6 +9,9 @@ package struct PartKeys: Sendable {
     /// Stands in clear before the ciphertext.
     let verifier: [UInt8]
 
+    /// All 66 bytes, as sealing takes them.
+    package var material: [UInt8] { encryption + authentication + verifier }
+
     private init(material: [UInt8]) {
         encryption = Array(material[..<32])
         authentication = Array(material[32..<64])

@@ -24,15 +24,45 @@ enum CounterMode {
                 throw .cryptography("\(error)")
             }
             let end = min(bytes.count, start + 16 * blocks)
-            for position in start..<end {
-                bytes[position] ^= masked[position - start] ^ counters[position - start + 16]
-            }
+            mix(into: &bytes, from: start, to: end, masked, counters[16...])
             counter += UInt64(blocks)
             start = end
         }
     }
 
     private static let chunkBlocks = 4096
+
+    /// `bytes[start..<end] ^= masked ^ counters`, eight bytes at a time.
+    private static func mix(
+        into bytes: inout [UInt8], from start: Int, to end: Int, _ masked: [UInt8],
+        _ counters: ArraySlice<UInt8>
+    ) {
+        let count = end - start
+        precondition(masked.count >= count && counters.count >= count && end <= bytes.count)
+        bytes.withUnsafeMutableBytes { bytes in
+            masked.withUnsafeBytes { masked in
+                counters.withUnsafeBytes { counters in
+                    let wordsEnd = count & ~7
+                    var position = 0
+                    while position < wordsEnd {
+                        let stream =
+                            masked.loadUnaligned(fromByteOffset: position, as: UInt64.self)
+                            ^ counters.loadUnaligned(fromByteOffset: position, as: UInt64.self)
+                        let mixed =
+                            bytes.loadUnaligned(fromByteOffset: start + position, as: UInt64.self)
+                            ^ stream
+                        bytes.storeBytes(
+                            of: mixed, toByteOffset: start + position, as: UInt64.self)
+                        position += 8
+                    }
+                    while position < count {
+                        bytes[start + position] ^= masked[position] ^ counters[position]
+                        position += 1
+                    }
+                }
+            }
+        }
+    }
 
     /// `count` counter blocks, one after the other.
     private static func counters(from first: UInt64, count: Int) -> [UInt8] {

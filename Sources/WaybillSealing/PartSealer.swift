@@ -12,19 +12,38 @@ package enum PartSealer {
     ) throws(SealingError) -> [UInt8] {
         let salt = salt ?? randomSalt()
         guard salt.count == ArchiveLayout.saltCount else { throw .saltLength(salt.count) }
+        return try seal(
+            entry, salt: salt, material: try keyMaterial(password: password, salt: salt),
+            method: method)
+    }
+
+    /// The whole archive under keys that were derived elsewhere, many at once.
+    ///
+    /// - Parameters:
+    ///   - salt: 16 bytes, never used before with the same password.
+    ///   - material: what the password stretches to with this salt: 66 bytes, encryption key,
+    ///     authentication key, verifier.
+    ///   - effort: how hard deflate tries.
+    package static func seal(
+        _ entry: [UInt8], salt: [UInt8], material: [UInt8], method: CompressionMethod,
+        effort: DeflateEffort = .usual
+    ) throws(SealingError) -> [UInt8] {
+        guard salt.count == ArchiveLayout.saltCount else { throw .saltLength(salt.count) }
+        guard material.count == ArchiveLayout.keyMaterialCount else {
+            throw .cryptography("the key material has \(material.count) bytes")
+        }
         var ciphertext =
             switch method {
             case .stored: entry
-            case .deflated: try Deflater.deflate(entry)
+            case .deflated: try Deflater.deflate(entry, effort)
             }
         let zippedCount = ciphertext.count + ArchiveLayout.overheadCount
         guard entry.count < Int(saturated32), zippedCount + 256 < Int(saturated32) else {
             throw .tooLarge(byteCount: max(entry.count, zippedCount))
         }
-        let keys = try keyMaterial(password: password, salt: salt)
-        try CounterMode.apply(key: SymmetricKey(data: keys[..<32]), to: &ciphertext)
+        try CounterMode.apply(key: SymmetricKey(data: material[..<32]), to: &ciphertext)
         let code = HMAC<Insecure.SHA1>.authenticationCode(
-            for: ciphertext, using: SymmetricKey(data: keys[32..<64]))
+            for: ciphertext, using: SymmetricKey(data: material[32..<64]))
 
         let fields = EntryFieldsOut(
             method: method, zippedCount: zippedCount, unzippedCount: entry.count)
@@ -32,7 +51,7 @@ package enum PartSealer {
         archive.reserveCapacity(zippedCount + 256)
         fields.appendLocalHeader(to: &archive)
         archive += salt
-        archive += keys[64...]
+        archive += material[64...]
         archive += ciphertext
         archive += Array(code)[..<ArchiveLayout.authenticationCodeCount]
         fields.appendDirectory(to: &archive)

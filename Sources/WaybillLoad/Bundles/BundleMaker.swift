@@ -1,115 +1,123 @@
-package import WaybillModel
+internal import WaybillModel
+internal import WaybillOpening
+package import WaybillSealing
 
-/// Makes bundles from their numbers, and says what must become of them.
+/// Makes sealed bundles from their numbers.
 ///
-/// Nothing is kept: the same number gives the same bytes and the same answers at any time, on any
-/// thread, in any order.
+/// Nothing is kept: the same number gives the same bytes at any time, on any thread, in any order. What
+/// must become of a bundle, its ``RecipeBook`` says.
 package struct BundleMaker: Sendable {
     package let book: RecipeBook
     /// In the order of ``BundleRecipe/device``.
     package let devices: [LoadDevice]
-    let lines = LineWriter()
+    let lines: LineWriter
 
     /// - Parameter devices: as many as the plan has.
     package init(book: RecipeBook, devices: [LoadDevice]) {
         precondition(devices.count == book.plan.devices)
         self.book = book
         self.devices = devices
+        lines = LineWriter(payloads: book.payloads)
     }
 
-    /// The rows that must be there once the bundle is settled: those accepted, by rising index. None
-    /// for a bundle with a fault.
-    package func rows(_ number: Int) -> [ExpectedRow] {
-        let recipe = book.recipe(number)
-        guard recipe.fault == nil else { return [] }
-        let shape = book.shape(recipe)
-        var rows: [ExpectedRow] = []
-        rows.reserveCapacity(shape.transactions)
-        var writer = ByteWriter(capacity: shape.payloadBytes + 256)
-        for index in 0..<shape.transactions {
-            guard case .original = book.role(recipe, index) else { continue }
-            let place = LoadID.Place(number: number, index: index)
-            rows.append(row(book.sketch(place, shape), index: index, &writer))
-        }
-        return rows
-    }
-
-    /// The row of one transaction; nil if none must be there. Costs the same wherever it stands.
-    package func row(_ place: LoadID.Place) -> ExpectedRow? {
-        let recipe = book.recipe(place.number)
-        let shape = book.shape(recipe)
-        guard recipe.fault == nil, place.index < shape.transactions,
-            case .original = book.role(recipe, place.index)
-        else { return nil }
-        var writer = ByteWriter(capacity: shape.payloadBytes + 256)
-        return row(book.sketch(place, shape), index: place.index, &writer)
-    }
-
-    private func row(
-        _ sketch: TransactionSketch, index: Int, _ writer: inout ByteWriter
-    ) -> ExpectedRow {
-        let content: ExpectedRow.Content
-        if let contentType = sketch.contentType {
-            content = .body(
-                contentType: FieldValues.contentTypes[contentType], lines.payloads.body(sketch))
-        } else {
-            writer.removeAll()
-            lines.payloads.append(sketch, to: &writer)
-            content = .payload(writer.bytes())
-        }
-        return ExpectedRow(
-            id: sketch.id, index: index, type: FieldValues.types[sketch.type],
-            occurredAt: sketch.occurredAt, offsetMinutes: sketch.offsetMinutes,
-            actor: sketch.actor.map { FieldValues.actors[$0] }, content: content)
-    }
-
-    /// What the bundle's receipt must say. A bundle that is refused when it is uploaded
-    /// (``BundleFault/isRefused``) gets none: its expectation counts nothing and has no code.
-    package func expectation(_ number: Int, digest: Digest256) -> Expectation {
-        let recipe = book.recipe(number)
-        var expectation = Expectation(
-            counts: OutcomeCounts(), exceptions: [], quarantine: recipe.fault?.quarantine,
-            digest: digest)
-        guard recipe.fault == nil else { return expectation }
-        let count = book.shape(recipe).transactions
-        guard !book.hasOriginalsOnly else {
-            expectation.counts.accepted = count
-            return expectation
-        }
-        for index in 0..<count {
-            switch book.role(recipe, index) {
-            case .original: expectation.counts.accepted += 1
-            case .repeated(let place):
-                expectation.counts.duplicate += 1
-                expectation.exceptions.append(
-                    .init(
-                        index: index, id: book.ids.transaction(place), outcome: .duplicate,
-                        code: nil))
-            case .conflicting(let place):
-                expectation.counts.conflict += 1
-                expectation.exceptions.append(
-                    .init(
-                        index: index, id: book.ids.transaction(place), outcome: .conflict,
-                        code: nil))
-            case .bad(let kind, let place):
-                expectation.counts.rejected += 1
-                expectation.exceptions.append(
-                    .init(
-                        index: index, id: kind.showsID ? book.ids.transaction(place) : nil,
-                        outcome: .rejected, code: kind.code))
+    /// Seals bundles; their keys are derived side by side, so that several cost less each than one.
+    ///
+    /// Computes for long: never call it on the cooperative pool or an event loop.
+    package func seal(_ numbers: [Int]) throws(SealingError) -> [SealedBundle] {
+        let recipes = numbers.map { book.recipe($0) }
+        var writer = ByteWriter()
+        var drafts: [Draft] = []
+        for recipe in recipes {
+            let entries = entries(recipe, &writer)
+            for (position, entry) in entries.enumerated() {
+                drafts.append(draft(recipe, part: position + 1, of: entries.count, entry))
             }
         }
-        return expectation
-    }
-}
-
-extension BundleFault {
-    /// What a received bundle with this fault is quarantined for; nil for one that is refused.
-    package var quarantine: QuarantineCode? {
-        switch self {
-        case .wrongPassword, .flippedByte: .cannotOpen
-        case .otherBundle, .miscounted: .bindingMismatch
-        case .truncated, .notZip: nil
+        let keys = PartKeys.derive(drafts.map { (password: $0.password, salt: $0.salt) })
+        let method: CompressionMethod = book.plan.compression == .stored ? .stored : .deflated
+        var bundles: [SealedBundle] = []
+        bundles.reserveCapacity(numbers.count)
+        var next = 0
+        for recipe in recipes {
+            var parts: [[UInt8]] = []
+            for _ in 0..<max(1, book.shape(recipe).parts) {
+                let draft = drafts[next]
+                var part = try PartSealer.seal(
+                    draft.entry, salt: draft.salt, material: keys[next].material, method: method,
+                    effort: .least)
+                if let fault = draft.fault { damage(&part, fault, recipe) }
+                parts.append(part)
+                next += 1
+            }
+            bundles.append(bundle(recipe.number, parts))
         }
+        return bundles
+    }
+
+    /// One part before it is sealed.
+    private struct Draft {
+        let entry: [UInt8]
+        let password: [UInt8]
+        let salt: [UInt8]
+        /// Of the archive; nil where another part bears it, or none.
+        let fault: BundleFault?
+    }
+
+    private func draft(
+        _ recipe: BundleRecipe, part: Int, of parts: Int, _ entry: [UInt8]
+    ) -> Draft {
+        let device = devices[recipe.device]
+        var generator = generator(DrawPurpose.fault, recipe.number)
+        let isFaulty = generator.next() % UInt64(parts) == UInt64(part - 1)
+        let fault = isFaulty ? recipe.fault : nil
+        let secret = fault == .wrongPassword ? device.secret.map { ~$0 } : device.secret
+        let password = PartPassword.derive(
+            secret: secret,
+            identity: PartIdentity(
+                tenant: device.tenant.text, deviceID: device.deviceID.description,
+                bundleID: book.bundleID(recipe.number).bytes, epoch: device.epoch, part: part))
+        var salts = self.generator(DrawPurpose.salt, recipe.number << 10 | part)
+        let salt = [salts.next(), salts.next()].flatMap { word in
+            (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64(8 * $0)) }
+        }
+        return Draft(entry: entry, password: password, salt: salt, fault: fault)
+    }
+
+    private func damage(_ part: inout [UInt8], _ fault: BundleFault, _ recipe: BundleRecipe) {
+        var generator = generator(DrawPurpose.fault, recipe.number)
+        _ = generator.next()
+        switch fault {
+        case .wrongPassword, .otherBundle, .miscounted: break
+        case .flippedByte:
+            // Of the ciphertext: the local header and what stands before the data take 72 bytes, the
+            // authentication code and the directory 102.
+            let count = part.count - Self.headCount - Self.tailCount
+            let position = Self.headCount + Int(generator.next() % UInt64(count))
+            part[position] ^= UInt8(1 << (generator.next() & 7))
+        case .truncated: part.removeSubrange((part.count / 2)...)
+        case .notZip:
+            // As long as the part would have been, and without any record of a ZIP archive.
+            for position in part.indices {
+                part[position] = UInt8(ascii: "a") + UInt8(generator.next() % 26)
+            }
+        }
+    }
+
+    /// What stands before the ciphertext: local header, salt and verifier.
+    static let headCount = 72
+    /// What stands behind it: authentication code, directory and end.
+    static let tailCount = 102
+
+    private func generator(_ purpose: UInt64, _ number: Int) -> SeededGenerator {
+        SeededGenerator(
+            seed: book.plan.seed ^ UInt64(book.runID) << 32, purpose: purpose,
+            number: UInt64(number))
+    }
+
+    private func bundle(_ number: Int, _ parts: [[UInt8]]) -> SealedBundle {
+        let digests = parts.map { Digest256.of($0) }
+        return SealedBundle(
+            number: number, id: book.bundleID(number), parts: parts, partDigests: digests,
+            digest: Digest256.ofBundle(parts: digests))
     }
 }

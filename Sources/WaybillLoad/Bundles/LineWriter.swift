@@ -2,7 +2,7 @@ internal import WaybillModel
 
 /// Writes the lines of entries, without their line feeds.
 struct LineWriter: Sendable {
-    let payloads = PayloadMaker()
+    let payloads: PayloadMaker
 
     /// A transaction as its device wrote it.
     func append(_ sketch: TransactionSketch, to writer: inout ByteWriter) {

@@ -2,10 +2,11 @@ package import WaybillModel
 
 /// What each bundle of a run is to be. Every answer follows from the plan, the run's id and the number,
 /// at constant cost, in any order.
-package struct RecipeBook: Sendable {
+package struct RecipeBook: RecipeSource {
     package let plan: LoadPlan
     package let runID: UInt32
     package let ids: LoadID
+    let payloads = PayloadMaker()
     /// Sums of the shapes' shares; the last is 1.
     private let shapeBounds: [Double]
     /// Sums of the shares of bad, repeated and conflicting lines.
