@@ -1,4 +1,4 @@
-internal import WaybillModel
+package import WaybillModel
 internal import WaybillOpening
 package import WaybillSealing
 
@@ -19,6 +19,14 @@ package struct BundleMaker: Sendable {
         self.devices = devices
         lines = LineWriter(payloads: book.payloads)
     }
+
+    /// See ``RecipeBook/expectation(_:digest:)``.
+    package func expectation(_ number: Int, digest: Digest256) -> Expectation? {
+        book.expectation(number, digest: digest)
+    }
+
+    /// See ``RecipeBook/rows(_:)``.
+    package func rows(_ number: Int) -> [ExpectedRow] { book.rows(number) }
 
     /// Seals bundles; their keys are derived side by side, so that several cost less each than one.
     ///
