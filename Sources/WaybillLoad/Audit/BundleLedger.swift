@@ -6,7 +6,7 @@ package import WaybillModel
 ///
 /// Safe to call from any thread; no call waits for a disk. Times are the run's nanoseconds
 /// (``RunClock``). Bundle `n` belongs to device `n % devices`.
-package final class BundleLedger: Sendable {
+package final class BundleLedger: TrafficLedger {
     package let run: LedgerRun
     /// Holds `receipts.spool` from the start, and the rest after ``save()``.
     package let directory: String
@@ -53,11 +53,14 @@ package final class BundleLedger: Sendable {
         state.withLock { $0.plan(number, intended: time) }
     }
 
+    /// The bundle's bytes were made; its receipt must tell this digest. Before the first request.
+    package func sealed(_ number: Int, digest: Digest256) {
+        state.withLock { $0.seal(number, digest: digest) }
+    }
+
     /// A request with the bundle, or its declaration, is begun; each try counts.
-    ///
-    /// - Parameter digest: of the bundle as it is sent, ``SealedBundle/digest``.
-    package func sent(_ number: Int, digest: Digest256, at time: Int64) {
-        state.withLock { $0.send(number, digest: digest, at: time) }
+    package func sent(_ number: Int, at time: Int64) {
+        state.withLock { $0.send(number, at: time) }
     }
 
     /// 2xx for the whole bundle; later ones for the same bundle change nothing.
@@ -79,7 +82,7 @@ package final class BundleLedger: Sendable {
     @discardableResult
     package func receipt(
         device: Int, bytes: UnsafeRawBufferPointer, at time: Int64
-    ) -> ReceiptNews? {
+    ) -> ReadReceipt? {
         spool.append(device: device, at: time, bytes)
         guard let glance = ReceiptGlance(bytes) else { return nil }
         let number = numberOf(glance.bundleID)
@@ -88,13 +91,13 @@ package final class BundleLedger: Sendable {
 
     /// See the other ``receipt(device:bytes:at:)``.
     @discardableResult
-    package func receipt(device: Int, bytes: ArraySlice<UInt8>, at time: Int64) -> ReceiptNews? {
+    package func receipt(device: Int, bytes: ArraySlice<UInt8>, at time: Int64) -> ReadReceipt? {
         bytes.withUnsafeBytes { receipt(device: device, bytes: $0, at: time) }
     }
 
     /// See the other ``receipt(device:bytes:at:)``.
     @discardableResult
-    package func receipt(device: Int, bytes: [UInt8], at time: Int64) -> ReceiptNews? {
+    package func receipt(device: Int, bytes: [UInt8], at time: Int64) -> ReadReceipt? {
         receipt(device: device, bytes: bytes[...], at: time)
     }
 
@@ -169,7 +172,12 @@ struct LedgerState: Sendable {
         totals.planned += 1
     }
 
-    mutating func send(_ number: Int, digest: Digest256, at time: Int64) {
+    mutating func seal(_ number: Int, digest: Digest256) {
+        records.grow(to: number)
+        records[number].digest = digest
+    }
+
+    mutating func send(_ number: Int, at time: Int64) {
         records.grow(to: number)
         if records[number].step == .none { plan(number, intended: time) }
         if records[number].step == .planned {
@@ -177,7 +185,6 @@ struct LedgerState: Sendable {
             records[number].firstSentRaw = time
             totals.sent += 1
         }
-        records[number].digest = digest
         records[number].sends &+= 1
         totals.sends += 1
     }
@@ -204,11 +211,11 @@ struct LedgerState: Sendable {
 
     mutating func receive(
         _ glance: ReceiptGlance, number: Int?, device: Int, at time: Int64
-    ) -> ReceiptNews? {
+    ) -> ReadReceipt? {
         let isRepeat = glance.sequence <= devices[device].last
         devices[device].last = max(devices[device].last, glance.sequence)
         guard let number, number >= 0, number < records.count, number % devices.count == device,
-            records[number].step != .none
+            records[number].wasSent
         else { return nil }
         let record = records[number]
         let isFirst = !record.hasReceipt
@@ -224,11 +231,10 @@ struct LedgerState: Sendable {
             if record.isQuarantined { totals.quarantined -= 1 } else { totals.settled -= 1 }
             count(glance, for: number)
         }
-        return ReceiptNews(
+        return ReadReceipt(
             number: number, sequence: glance.sequence, isFirst: isFirst,
-            isSettled: glance.isSettled, counts: glance.counts,
-            acknowledgedAt: record.acknowledged, intended: record.intended,
-            firstSent: record.firstSent)
+            isSettled: glance.isSettled, counts: glance.counts, intended: record.intended,
+            firstSent: record.firstSentRaw)
     }
 
     private mutating func count(_ glance: ReceiptGlance, for number: Int) {

@@ -16,9 +16,7 @@ package struct BundleRecord: Sendable, Equatable {
     package var step = Step.none
     package var intended: Int64 = 0
     /// First byte of the first try; nil while it was not sent.
-    package var firstSent: Int64? {
-        step.rawValue >= Step.sent.rawValue ? firstSentRaw : nil
-    }
+    package var firstSent: Int64? { wasSent ? firstSentRaw : nil }
     /// Nil unless ``step`` is `acknowledged`.
     package var acknowledged: Int64? { step == .acknowledged ? answeredRaw : nil }
     /// When its first receipt was read; nil without one.
@@ -27,7 +25,7 @@ package struct BundleRecord: Sendable, Equatable {
     package var receiptSequence: Int64 = 0
     /// The receipt that counts says `quarantined`.
     package var isQuarantined = false
-    /// Of the bytes that were sent.
+    /// Of the bytes that were sent; zero where nobody told it.
     package var digest = Digest256.zero
     /// How many requests with the bundle, or its declaration, were begun.
     package var sends: UInt32 = 0
@@ -38,6 +36,7 @@ package struct BundleRecord: Sendable, Equatable {
     var answeredRaw: Int64 = 0
     var settledRaw: Int64 = 0
 
+    package var wasSent: Bool { step.rawValue >= Step.sent.rawValue }
     package var hasReceipt: Bool { receiptSequence > 0 }
     /// Acknowledged, and its receipt is still to come.
     package var isOpen: Bool { step == .acknowledged && !hasReceipt }

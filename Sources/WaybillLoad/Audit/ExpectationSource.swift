@@ -8,11 +8,17 @@ package protocol ExpectationSource: Sendable {
     ///
     /// - Parameter digest: of the bytes that were sent.
     func expectation(_ number: Int, digest: Digest256) throws -> Expectation?
-    /// The rows that the bundle adds, by rising index: its accepted transactions.
-    func rows(_ number: Int) throws -> [ExpectedRow]
+    /// The row that a transaction becomes; nil if none, for any index from 0.
+    func row(_ number: Int, index: Int) throws -> ExpectedRow?
     /// Nil for an id that is none of this run's.
     func number(of bundle: BundleID) -> Int?
     /// Nil for an id that is none of this run's.
     func number(of transaction: TransactionID) -> (number: Int, index: Int)?
     func bundleID(_ number: Int) -> BundleID
+}
+
+extension RecipeBook {
+    package func row(_ number: Int, index: Int) -> ExpectedRow? {
+        row(LoadID.Place(number: number, index: index))
+    }
 }

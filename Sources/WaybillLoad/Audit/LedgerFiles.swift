@@ -105,7 +105,7 @@ extension LedgerTotals {
     /// Outcomes are not among what is saved: receipts tell them.
     fileprivate mutating func add(_ record: BundleRecord) {
         if record.step != .none { planned += 1 }
-        if record.step.rawValue >= BundleRecord.Step.sent.rawValue { sent += 1 }
+        if record.wasSent { sent += 1 }
         sends += Int(record.sends)
         if record.step == .acknowledged { acknowledged += 1 }
         if record.step == .refused { refused += 1 }

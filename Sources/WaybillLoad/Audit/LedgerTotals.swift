@@ -1,22 +1,5 @@
 package import WaybillModel
 
-/// What a receipt that was just read means for the run.
-package struct ReceiptNews: Sendable, Equatable {
-    /// Of the bundle.
-    package var number: Int
-    /// The receipt's own number.
-    package var sequence: Int64
-    /// No receipt of this bundle was read before.
-    package var isFirst: Bool
-    /// False for a quarantined bundle.
-    package var isSettled: Bool
-    package var counts: OutcomeCounts
-    /// The run's nanoseconds, as all times here; nil while the acknowledgement was not heard.
-    package var acknowledgedAt: Int64?
-    package var intended: Int64
-    package var firstSent: Int64?
-}
-
 /// What a ledger holds, in figures.
 package struct LedgerTotals: Sendable, Equatable {
     package var planned = 0
