@@ -37,6 +37,7 @@ let unixSignals = Target.Dependency.product(
     name: "UnixSignals", package: "swift-service-lifecycle")
 let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let argumentParser = Target.Dependency.product(
@@ -174,7 +175,7 @@ let package = Package(
             name: "WaybillLoad",
             dependencies: [
                 "WaybillModel", "WaybillThreads", "WaybillSealing", "WaybillOpening",
-                "WaybillPostgres", "WaybillClient", histogram, yams, nioCore, nioPosix, nioSSL,
+                "WaybillPostgres", "WaybillClient", histogram, yams, nioCore, nioPosix, nioSSL, nioTLS,
                 deque, subprocess, system, crypto,
             ],
             swiftSettings: strict),

@@ -32,8 +32,8 @@ private let moduleMap: [String: (level: Int, thirdParty: Set<String>)] = [
     "WaybillLoad": (
         5,
         [
-            "Histogram", "Yams", "NIOCore", "NIOPosix", "NIOSSL", "DequeModule", "Subprocess",
-            "SystemPackage", "Crypto",
+            "Histogram", "Yams", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "DequeModule",
+            "Subprocess", "SystemPackage", "Crypto",
         ]
     ),
     "WaybillAdmin": (
