@@ -299,8 +299,8 @@ let package = Package(
         .testTarget(
             name: "WaybillCommandsTests",
             dependencies: [
-                "WaybillCommands", "WaybillModel", "WaybillSealing", "WaybillClient", crypto,
-                argumentParser,
+                "WaybillCommands", "WaybillModel", "WaybillSealing", "WaybillClient",
+                "WaybillLoad", crypto, argumentParser,
             ],
             swiftSettings: strict),
     ]
