@@ -20,7 +20,7 @@ import WaybillModel
         }
         report.latencies = [
             SampleReport.latency(
-                "ack", (0..<3000).map { _ in 5 * slowness * exp(0.5 * random.normal()) })
+                "ack", (0..<2000).map { _ in 5 * slowness * exp(0.5 * random.normal()) })
         ]
         return report
     }

@@ -44,7 +44,7 @@ import Testing
     @Test(arguments: [
         ("", "not JSON"), ("[1]", "the top is of another type"), ("{}", "it has no version"),
         ("{\"version\":\"1\"}", "version is of another type"),
-        ("{\"version\":1}", "audit is missing"),
+        ("{\"version\":1}", "seconds is missing"),
     ])
     func whatIsNoReportIsTold(text: String, reason: String) {
         #expect(throws: ReportFault.notAReport(reason)) { try LoadReport(json: Array(text.utf8)) }

@@ -37,7 +37,8 @@ enum AxisScale: Sendable, Equatable {
 
     /// From a power of ten, or twice or five times one, to another, around all positive values.
     static func logarithmic(around values: some Sequence<Double>) -> AxisScale {
-        let positive = values.filter { $0 > 0 }
+        // What lies outside is no latency, and would leave no room for those that are.
+        let positive = values.filter { $0 >= 1e-9 && $0 <= 1e15 }
         guard let low = positive.min(), let high = positive.max() else {
             return .logarithmic(low: 1, high: 10)
         }
