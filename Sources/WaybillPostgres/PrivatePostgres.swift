@@ -19,8 +19,8 @@ package struct PrivatePostgres: Sendable {
     /// It was running already.
     package let isAdopted: Bool
 
-    private let programs: PostgresPrograms
-    private let place: PrivatePostgresPlace
+    let programs: PostgresPrograms
+    let place: PrivatePostgresPlace
 
     /// Starts the server, making its files on first use, or adopts the one that runs.
     ///
@@ -49,13 +49,14 @@ package struct PrivatePostgres: Sendable {
             programs: programs, place: place)
     }
 
-    /// Stops the server: open transactions are rolled back, everything committed is on disk.
+    /// Stops the server: open transactions are rolled back, everything committed is on disk. One that
+    /// does not run has stopped.
     package func stop() async throws(PostgresError) {
         let result = try await Self.run(
             programs.control,
             ["stop", "-D", place.clusterDirectory, "-m", "fast", "-w", "-t", "60"],
             as: place.user)
-        guard result.isSuccess else {
+        guard result.isSuccess || !isRunning else {
             throw .privateServer("cannot stop the private PostgreSQL: \(result.lastLine)")
         }
     }
@@ -81,7 +82,7 @@ package struct PrivatePostgres: Sendable {
     /// True if a server of this cluster runs and answers; false if there is none.
     ///
     /// One that runs and does not answer is about to start or to end: which one shows soon.
-    private static func answers(
+    static func answers(
         _ place: PrivatePostgresPlace, _ programs: PostgresPrograms
     ) async throws(PostgresError) -> Bool {
         var lastError = PostgresError.unavailable("not asked yet")
@@ -108,7 +109,7 @@ package struct PrivatePostgres: Sendable {
             "the private PostgreSQL in \(place.directory) runs and does not answer: \(lastError)")
     }
 
-    private static func launch(
+    static func launch(
         _ place: PrivatePostgresPlace, _ programs: PostgresPrograms
     ) async throws(PostgresError) {
         // pg_ctl puts the server into a session of its own: a terminal's ^C does not reach it. It also

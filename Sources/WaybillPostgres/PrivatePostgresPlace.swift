@@ -29,21 +29,37 @@ struct PrivatePostgresPlace: Sendable {
         let wanted = try FileSystem.absolute(dataDirectory)
         user = geteuid() == 0 ? try Self.unprivilegedUser() : nil
         try FileSystem.makeDirectories(wanted)
-        if let user, !FileSystem.isReachable(wanted, for: user) {
-            try FileSystem.makeDirectories("/var/lib/waybill", mode: 0o755)
-            directory = "/var/lib/waybill/" + Self.name(of: wanted)
+        directory = Self.directory(wanted, user)
+        if directory != wanted {
+            try FileSystem.makeDirectories(Self.substituteRoot, mode: 0o755)
             try FileSystem.makeDirectories(directory)
             try FileSystem.write(directory + "\n", to: wanted + "/LOCATION", mode: 0o644)
-        } else {
-            directory = wanted
         }
         try FileSystem.give(directory, to: user)
-        let near = directory + "/socket"
-        // The server adds "/.s.PGSQL.5432", and its lock file's name ".lock" to that.
-        socketDirectory =
-            near.utf8.count + 20 <= 107 ? near : "/tmp/waybill-" + Self.name(of: directory)
+        socketDirectory = Self.socketDirectory(for: directory)
         try FileSystem.makeDirectories(socketDirectory)
         try FileSystem.give(socketDirectory, to: user)
+    }
+
+    /// The place that ``init(dataDirectory:)`` chose when it was called; makes and changes nothing.
+    init(existingIn dataDirectory: String) throws(PostgresError) {
+        let wanted = try FileSystem.absolute(dataDirectory)
+        user = geteuid() == 0 ? try Self.unprivilegedUser() : nil
+        directory = Self.directory(wanted, user)
+        socketDirectory = Self.socketDirectory(for: directory)
+    }
+
+    private static let substituteRoot = "/var/lib/waybill"
+
+    private static func directory(_ wanted: String, _ user: ServerUser?) -> String {
+        guard let user, !FileSystem.isReachable(wanted, for: user) else { return wanted }
+        return substituteRoot + "/" + name(of: wanted)
+    }
+
+    private static func socketDirectory(for directory: String) -> String {
+        let near = directory + "/socket"
+        // The server adds "/.s.PGSQL.5432", and its lock file's name ".lock" to that.
+        return near.utf8.count + 20 <= 107 ? near : "/tmp/waybill-" + name(of: directory)
     }
 
     /// Major version of the cluster that is there; nil if there is none.

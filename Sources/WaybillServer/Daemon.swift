@@ -40,7 +40,7 @@ struct Daemon {
         let rootKey = RootKey(bytes: try loadKey(configuration.rootKeyFile, mayCreate: true))
         let database = try await startDatabase()
         do {
-            try await serve(queue: queue, rootKey: rootKey, databaseURL: database.url)
+            try await serve(queue: queue, rootKey: rootKey, database: database)
         } catch {
             try await database.own?.stop()
             throw error
@@ -81,20 +81,21 @@ struct Daemon {
         return key
     }
 
-    private func startDatabase() async throws -> (url: String, own: PrivatePostgres?) {
-        if let url = configuration.databaseURL { return (url, nil) }
+    private func startDatabase() async throws -> Database {
+        if let url = configuration.databaseURL { return Database(url: url, own: nil) }
         let own = try await PrivatePostgres.start(dataDirectory: directory.postgres)
         logger.notice(
             own.isAdopted
                 ? "no database-url: adopted the private PostgreSQL that was left running"
                 : "no database-url: started a private PostgreSQL",
             metadata: ["directory": "\(own.location)"])
-        return (own.connectionString, own)
+        return Database(url: own.connectionString, own: own)
     }
 
     // MARK: The services
 
-    private func serve(queue: DiskQueue, rootKey: RootKey, databaseURL: String) async throws {
+    private func serve(queue: DiskQueue, rootKey: RootKey, database: Database) async throws {
+        let databaseURL = database.url
         let metrics = PrometheusRegistry(help: MetricCatalogue.help)
         MetricsSystem.bootstrap(metrics)
         let bell = ReceiptBell()
@@ -158,7 +159,8 @@ struct Daemon {
             onRunning: { announcement.operatorSideListens(port: $0) })
         // Shut down in the reverse order: first nothing new comes in, last the database goes.
         try await run([
-            gate, UntilShutdown { await previous.run() }, UntilShutdown { try await notices.run() },
+            PostgresKeeper(own: database.own), gate, UntilShutdown { await previous.run() },
+            UntilShutdown { try await notices.run() },
             recheck(store, notices, interval: ingressOptions.recheckInterval),
             UntilShutdown { await intake.keepUp() }, letters.retention,
             letters.jobs, keeper, admin, listeners,
@@ -353,6 +355,13 @@ extension ServerConfiguration {
         }
         return options
     }
+}
+
+/// Where the server's rows are.
+private struct Database {
+    let url: String
+    /// Nil where somebody else runs it.
+    let own: PrivatePostgres?
 }
 
 /// Work that ends with the server, as a service.

@@ -76,6 +76,35 @@ import WaybillPostgres
         }
     }
 
+    @Test func aKilledOneIsSeenAndStartedAgain() async throws {
+        try await withServer { directory, server in
+            let seen = try #require(try ExistingPostgres(dataDirectory: directory))
+            let first = try #require(seen.processID)
+            #expect(server.isRunning)
+            #expect(seen.connectionString == server.connectionString)
+            #expect(try await server.startAgain() == false)
+            #expect(kill(first, SIGKILL) == 0)
+            while server.isRunning { try await Task.sleep(for: .milliseconds(1)) }
+            #expect(seen.processID == nil)
+            // What was killed has stopped.
+            try await server.stop()
+            // Its children leave when they notice, and only then is the way free.
+            let deadline = ContinuousClock.now + .seconds(60)
+            var isStarted = false
+            while !isStarted, ContinuousClock.now < deadline {
+                // The next try may succeed.
+                isStarted = (try? await server.startAgain()) ?? false
+            }
+            #expect(isStarted && server.isRunning)
+            #expect(seen.processID != first)
+            #expect(try TestServer.connect(seen.connectionString).isAlive)
+        }
+    }
+
+    @Test func nothingIsSeenWhereNothingWasMade() throws {
+        #expect(try ExistingPostgres(dataDirectory: "/tmp/waybill-private-nothing") == nil)
+    }
+
     @Test func startsAfterAStartThatDiedWhileTheClusterWasMade() async throws {
         let directory = "/tmp/waybill-private-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
         defer { TestServer.remove(directory) }

@@ -1,6 +1,10 @@
 """PostgreSQL goes away and comes back; devices hardly notice."""
 
+import os
+import pathlib
+import re
 import signal
+import time
 
 import pytest
 import requests
@@ -97,3 +101,73 @@ def test_a_frozen_database_delays_and_loses_nothing(world):
     for bundle_id in sent:
         assert device.receipt_of(bundle_id, seconds=180)["counts"]["accepted"] == 1
     assert server.row_count(tenant) == 11
+
+
+def test_a_private_database_that_dies_is_started_again(tmp_path):
+    """Nobody else would: it is the server's own."""
+    server = Server(tmp_path / "data").start()
+    try:
+        tenant = server.create_tenant("delta")
+        device = server.new_device(tenant)
+        device.send([transaction()])
+        for round_number in range(2):
+            old = private_postmaster(server)
+            for process in [old, *children(old)]:
+                os.kill(process, signal.SIGKILL)
+            sent = upload(device, 5)
+            wait_until_readable(device)
+            for bundle_id in sent:
+                assert device.receipt_of(bundle_id, seconds=120)["counts"]["accepted"] == 1
+            assert private_postmaster(server) != old
+            assert server.row_count(tenant) == 1 + 5 * (round_number + 1)
+    finally:
+        assert server.stop() == 0
+    assert private_postmaster(server) is None
+
+
+def test_a_server_stops_in_order_when_its_database_is_dead(tmp_path):
+    server = Server(tmp_path / "data").start()
+    old = private_postmaster(server)
+    for process in [old, *children(old)]:
+        os.kill(process, signal.SIGKILL)
+    assert server.stop() == 0
+    assert private_postmaster(server) is None
+    server.start()
+    assert server.stop() == 0
+
+
+def wait_until_readable(device, seconds=60):
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return device.page()
+        except Refused as refused:
+            assert refused.code == "database_unavailable" and time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def private_postmaster(server):
+    """The number of the private PostgreSQL's first process; None where no such process is there."""
+    folder = pathlib.Path(server.data, "postgres")
+    location = folder / "LOCATION"
+    if location.exists():
+        folder = pathlib.Path(location.read_text().strip())
+    try:
+        number = int((folder / "cluster" / "postmaster.pid").read_text().split()[0])
+        command = pathlib.Path(f"/proc/{number}/cmdline").read_text()
+    except FileNotFoundError:
+        return None
+    return number if str(folder) in command else None
+
+
+def children(parent):
+    found = []
+    for status in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = status.read_text()
+        except OSError:
+            continue
+        match = re.match(r"(\d+) \(.*\) \S (\d+)", text)
+        if match and int(match[2]) == parent:
+            found.append(int(match[1]))
+    return found
