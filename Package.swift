@@ -81,6 +81,9 @@ let package = Package(
         // Level 0: SHA-1 in vectors, optimised in debug builds too: every bundle waits for it.
         .target(name: "CKeyLanes", cSettings: [.unsafeFlags(["-O2"])]),
 
+        // Level 0: network namespaces and TUN devices, for load runs over phone networks.
+        .target(name: "CPhoneNetwork"),
+
         // Level 0: files that are compiled in.
         .target(
             name: "DemoFlights", resources: [.embedInCode("Resources/flights-week.csv.gz")],
@@ -174,6 +177,7 @@ let package = Package(
         .target(
             name: "WaybillLoad",
             dependencies: [
+                "CPhoneNetwork",
                 "WaybillModel", "WaybillThreads", "WaybillSealing", "WaybillOpening",
                 "WaybillPostgres", "WaybillClient", histogram, yams, nioCore, nioPosix, nioSSL, nioTLS,
                 deque, subprocess, system, crypto,

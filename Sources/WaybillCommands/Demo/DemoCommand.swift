@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Foundation
 internal import WaybillClient
+internal import WaybillLoad
 internal import WaybillModel
 
 struct DemoCommand: AsyncParsableCommand {
@@ -50,11 +51,16 @@ struct DemoSettings: Sendable {
     let format: OutputFormat
 
     func run(dataDirectory: String) async throws {
-        let server = DemoServer(dataDirectory: dataDirectory)
+        var options = ServerProcess.Options(dataDirectory: dataDirectory)
+        options.keepsPorts = false
+        let server = try ServerProcess(options)
         Console.note("starting a server in \(dataDirectory); its log is \(server.logFile)")
         let shown = DemoFlag()
         let finished: Void? = try await Interruption.run {
-            try await server.run { address in
+            try await server.run { server in
+                guard let address = server.address else {
+                    throw CommandFailure(.unreachable, "the server has ended")
+                }
                 try await demonstrate(address)
                 shown.set()
                 guard !isOnce else { return }
