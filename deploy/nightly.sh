@@ -6,6 +6,7 @@
 # WAYBILL_TEST_SEED=N where they begin (default: at random, printed).
 # WAYBILL_TEST_FUZZ_SECONDS=N sets how long calls are made up for each side (default 1800).
 # WAYBILL_TEST_LETTERS=N sets how many dead letters a bulk job goes over (default 100,000).
+# WAYBILL_TEST_SOAK_MINUTES=N sets how long the soak takes (default 60).
 # WAYBILL_TEST_STEPS="fuzz calls letters address thread soak" chooses steps (default: all).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -64,13 +65,9 @@ sanitized() {
     swift test --sanitize "$1" "${strictly[@]}" --scratch-path ".build/nightly-$1" --filter "$fast"
 }
 
-# Soaks are scripts of deploy/soak/, each run to its end; there may be none.
+# An hour of load with everything going wrong.
 soak() {
-    local script
-    for script in deploy/soak/*.sh; do
-        [ -f "$script" ] || continue
-        step "soak $(basename "$script" .sh)" bash "$script"
-    done
+    deploy/soak.sh "${WAYBILL_TEST_SOAK_MINUTES:-60}"
 }
 
 prepare test
@@ -81,5 +78,5 @@ if wanted calls; then step "made-up calls" calls; fi
 if wanted letters; then step "many dead letters" letters; fi
 if wanted address; then step "address sanitizer" sanitized address; fi
 if wanted thread; then step "thread sanitizer" sanitized thread; fi
-if wanted soak; then soak; fi
+if wanted soak; then step "soak" soak; fi
 say "all steps passed"

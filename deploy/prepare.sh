@@ -39,7 +39,7 @@ python_packages() {
         cp "$wanted" "$venv/installed.txt"
 }
 
-# prepare build: what building and running needs; test, bench: what those need besides.
+# prepare build: what building and running needs; test, bench, soak: what those need besides.
 prepare() {
     local missing=()
     command -v swift >/dev/null || die "a Swift toolchain is needed (6.2 or later, https://swift.org/install)"
@@ -57,7 +57,12 @@ prepare() {
     if [ "$1" = bench ]; then
         command -v wrk >/dev/null || missing+=(wrk)
     fi
-    if [ "$1" != build ]; then
+    # Phone networks, which root alone can have.
+    if [ "$1" = test ] || [ "$1" = soak ] && [ "$(id -u)" -eq 0 ]; then
+        command -v ip >/dev/null && command -v tc >/dev/null || missing+=(iproute2)
+        command -v openssl >/dev/null || missing+=(openssl)
+    fi
+    if [ "$1" = test ] || [ "$1" = bench ]; then
         python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
     fi
     [ "${#missing[@]}" -eq 0 ] && return

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The one command: format, build with warnings as errors, unit tests, a stranger's client, the demo.
+# The one command: format, build with warnings as errors, unit tests, a stranger's client, the demo,
+# two minutes of load with everything going wrong.
 #
 # Stops at the first step that fails, with exit code 1. The last line counts steps and tests.
 # WAYBILL_TEST_KILLS=N sets how often the crash test kills the server (default 10),
@@ -65,6 +66,13 @@ run_demo() {
     "$(swift build --show-bin-path)/waybill" demo --once
 }
 
+# Two minutes in which server and PostgreSQL are killed; as root also full disks and phone networks.
+# As much load as a debug build can take.
+run_soak() {
+    WAYBILL_BIN="$(swift build --show-bin-path)/waybill" WAYBILL_SOAK_RATE=15 \
+        WAYBILL_SOAK_REPORTS="$logs/soak" deploy/soak.sh 2
+}
+
 prepare test
 mkdir -p "$logs"
 step "python packages" python_packages
@@ -76,4 +84,5 @@ step "ingress tests" swift test --skip-build --filter WaybillIngressTests
 step "unit tests" swift test --skip-build --skip WaybillIngressTests
 step "strangers client" strangers_client
 step "demo" run_demo
+step "soak" run_soak
 finish 0
