@@ -73,6 +73,24 @@ final class AuditSession {
         try connection.execute("CLOSE rows_of_run")
     }
 
+    /// Calls `body` with pages of the receipts of these devices: device, number, text.
+    func forEachReceipt(
+        of devices: [DeviceID], _ body: ([PostgresRow]) throws -> Void
+    ) throws {
+        try connection.query(
+            """
+            DECLARE receipts_of_run NO SCROLL CURSOR FOR
+            SELECT device_id, seq, document FROM waybill.receipts
+            WHERE device_id = ANY ($1::uuid[])
+            """, [.uuids(devices.map(\.words))])
+        while true {
+            let page = try connection.query("FETCH FORWARD 1000 FROM receipts_of_run")
+            if page.count == 0 { break }
+            try body(Array(page.rows))
+        }
+        try connection.execute("CLOSE receipts_of_run")
+    }
+
     /// The rows under these ids, whatever device and tenant they stand under.
     func rows(ids: some Sequence<TransactionID>) throws -> [PostgresRow] {
         Array(

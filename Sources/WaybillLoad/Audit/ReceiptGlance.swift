@@ -121,9 +121,10 @@ struct MemberScan {
                 continue
             case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
             case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
-            case UInt8(ascii: ","), UInt8(ascii: ":"): break
+            case UInt8(ascii: ","), UInt8(ascii: ":"), 0x20, 0x09, 0x0a, 0x0d: break
             default:
-                while index < bytes.count, !Self.ends.contains(bytes[index]) { index += 1 }
+                // A number or a word: all of it, so that each turn goes on by a byte at least.
+                repeat { index += 1 } while index < bytes.count && !Self.ends(bytes[index])
                 continue
             }
             index += 1
@@ -132,7 +133,14 @@ struct MemberScan {
     }
 
     /// What a number or a word ends before.
-    private static let ends = Set(#",:{}[]" \#t\#r\#n"#.utf8)
+    private static func ends(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: ","), UInt8(ascii: ":"), UInt8(ascii: "{"), UInt8(ascii: "}"),
+            UInt8(ascii: "["), UInt8(ascii: "]"), UInt8(ascii: "\""), 0x20, 0x09, 0x0a, 0x0d:
+            true
+        default: false
+        }
+    }
 
     private mutating func skipString() -> Bool {
         guard index < bytes.count, bytes[index] == UInt8(ascii: "\"") else { return false }

@@ -1,7 +1,8 @@
 internal import WaybillModel
 internal import WaybillPostgres
 
-/// Compares all rows of a run with what was sent, in one snapshot of the database.
+/// Compares all rows of a run with what was sent, and its receipts with those that devices hold, in one
+/// snapshot of the database.
 ///
 /// The table is read once, from its first page to its last: it has no index by device or bundle. Each
 /// row is compared with one that is made again from its id; what is kept of the rows is which of
@@ -48,7 +49,18 @@ package struct RowAudit: Sendable {
             try check(&judge, session)
             try judge.judgeCopies()
             try findMissing(&judge, session)
-            return judge.report
+            var receipts = try StoredReceipts(ledger: ledger)
+            try session.forEachReceipt(of: ledger.run.devices) { page in
+                for row in page {
+                    try receipts.judge(
+                        device: DeviceID(words: row.uuid(0)), sequence: row.int8(1),
+                        document: row.bytes(2))
+                }
+            }
+            try receipts.finish()
+            var report = judge.report
+            report.add(receipts.report)
+            return report
         }
     }
 
