@@ -293,7 +293,8 @@ let package = Package(
             name: "WaybillLoadTests",
             dependencies: [
                 "WaybillLoad", "WaybillModel", "WaybillSealing", "WaybillOpening",
-                "WaybillPostgres", "WaybillThreads", "PostgresTesting", nioCore, nioPosix, crypto,
+                "WaybillClient", "WaybillPostgres", "WaybillThreads", "PostgresTesting", nioCore,
+                nioPosix, crypto,
             ],
             swiftSettings: strict),
         .testTarget(

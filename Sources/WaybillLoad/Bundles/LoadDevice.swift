@@ -10,10 +10,12 @@ package struct LoadDevice: Codable, Sendable {
     package var secret: [UInt8]
     /// With `/v1`, as the enrolment told it.
     package var baseURL: String
+    /// Its highest receipt before the run: 0 for a new device. Not saved: the server is asked.
+    package var lastReceipt: Int64 = 0
 
     package init(
         deviceID: DeviceID, tenant: TenantSlug, epoch: Int, token: String, secret: [UInt8],
-        baseURL: String
+        baseURL: String, lastReceipt: Int64 = 0
     ) {
         self.deviceID = deviceID
         self.tenant = tenant
@@ -21,6 +23,7 @@ package struct LoadDevice: Codable, Sendable {
         self.token = token
         self.secret = secret
         self.baseURL = baseURL
+        self.lastReceipt = lastReceipt
     }
 
     enum CodingKeys: String, CodingKey {
