@@ -46,7 +46,7 @@ struct PayloadMaker: Sendable {
         case 2: writer.append(#"}, "tags": [1, 2.50, true], "extra": {"a": [{"b": {}}]}"#)
         default:
             writer.append(
-                #"}, "tags": ["urgent"], "extra": {"": 0, "B": [[]], "b": "\", "é": -1}"#)
+                #"}, "tags": ["urgent"], "extra": {"": 0, "B": [[]], "b": "\\", "é": -1}"#)
         }
     }
 

@@ -92,6 +92,8 @@ struct Respelling {
         let hasPoint = number.contains(UInt8(ascii: "."))
         writer.append(Array(number))
         switch bits >> 2 & 3 {
+        // A zero takes no digits behind it without a point.
+        case _ where number.elementsEqual([UInt8(ascii: "0")]): writer.append(".000e+7")
         case 0: writer.append(hasPoint ? "000" : ".0")
         case 1: writer.append(hasPoint ? "e0" : "00E-2")
         case 2: writer.append(hasPoint ? "00E+00" : "e-0")
