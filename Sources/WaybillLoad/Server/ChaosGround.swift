@@ -11,8 +11,8 @@ package struct ChaosGround: Sendable, Equatable {
 
     /// Says in which process the namespaces are made already.
     private static let marker = "WAYBILL_LOAD_GROUND"
-    /// The size of the disk, at most; what is written there lies in memory.
-    private static let diskBytesMax = 4 << 30
+    /// The size of the disk, at most; what is written there lies in memory, and filling it takes time.
+    private static let diskBytesMax = 2 << 30
 
     package init(_ steps: [LoadPlan.ChaosStep]) {
         needsDisk = steps.contains { $0.action == .fillDisk }

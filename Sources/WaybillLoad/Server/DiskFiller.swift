@@ -13,6 +13,8 @@ struct DiskFiller: Sendable {
     /// Leaves half of what the server wants to stay free by default (`disk-free-floor`: the smaller of
     /// 1 GiB and 5 %), so that it refuses bundles while what it has begun still ends.
     ///
+    /// Takes seconds and blocks its thread meanwhile.
+    ///
     /// - Returns: bytes that are left.
     @discardableResult
     func fill() throws(ServerFailure) -> Int {

@@ -1,5 +1,4 @@
 internal import CPhoneNetwork
-internal import WaybillThreads
 
 #if canImport(Glibc)
     internal import Glibc
@@ -47,7 +46,7 @@ package final class PhoneNetwork: Sendable {
     ///   - seed: of what is random in a relay.
     package static func make(phones: Int, seed: UInt64) async throws(ServerFailure) -> PhoneNetwork
     {
-        let namespace = try await onThread { () throws(ServerFailure) in
+        let namespace = try await OwnThread.run("phones") { () throws(ServerFailure) in
             let descriptor = waybill_network_leave()
             guard descriptor >= 0 else {
                 throw .impossible("no network namespace can be made (errno \(errno))")
@@ -94,8 +93,10 @@ package final class PhoneNetwork: Sendable {
         } catch .impossible(let why) {
             throw .impossible(why)
         } catch {}
-        let server = try await onThread { () throws(ServerFailure) in try openTUN("server1") }
-        let phones = try await onThread { () throws(ServerFailure) in
+        let server = try await OwnThread.run("phones") { () throws(ServerFailure) in
+            try openTUN("server1")
+        }
+        let phones = try await OwnThread.run("phones") { () throws(ServerFailure) in
             try enter(namespace)
             return try openTUN("phones1")
         }
@@ -179,22 +180,5 @@ package final class PhoneNetwork: Sendable {
             )
         }
         return device
-    }
-
-    /// On a thread that ends afterwards and takes its namespace along.
-    private static func onThread(
-        _ work: @escaping @Sendable () throws(ServerFailure) -> Int32
-    ) async throws(ServerFailure) -> Int32 {
-        let result = await withCheckedContinuation {
-            (done: CheckedContinuation<Result<Int32, ServerFailure>, Never>) in
-            do {
-                _ = try NamedThread(name: "phones") {
-                    done.resume(returning: Result { () throws(ServerFailure) in try work() })
-                }
-            } catch {
-                done.resume(returning: .failure(.impossible("no thread can be started: \(error)")))
-            }
-        }
-        return try result.get()
     }
 }

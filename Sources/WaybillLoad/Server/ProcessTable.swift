@@ -59,8 +59,24 @@ struct ProcessTable: ProcessSource {
         all().filter { $0.parentID == processID }
     }
 
+    /// PostgreSQL servers whose command line names something in that folder. Where they work cannot
+    /// be seen: their file system may be one that only they have.
+    func servers(of folder: String) -> [Int32] {
+        numbers().filter { number in
+            // A process may end while it is looked at: then it is none of these.
+            let line = try? String(contentsOfFile: "/proc/\(number)/cmdline", encoding: .utf8)
+            let words = (line ?? "").split(separator: "\0")
+            return words.first?.hasSuffix("/postgres") == true
+                && words.contains { $0.hasPrefix(folder) }
+        }
+    }
+
     private func all() -> [ProcessReading] {
+        numbers().compactMap { process($0) }
+    }
+
+    private func numbers() -> [Int32] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
-        return names.compactMap { Int32($0) }.compactMap { process($0) }
+        return names.compactMap { Int32($0) }
     }
 }

@@ -77,6 +77,8 @@ struct RunProcesses: Sendable {
         if let database = record.database, database.isAlive {
             PrivateDatabase.kill(database.processID)
         }
+        // One that the server has started again meanwhile, and nobody has written down.
+        for process in ProcessTable().servers(of: folder + "/") { PrivateDatabase.kill(process) }
         return true
     }
 }

@@ -24,7 +24,9 @@ struct ServerChaos: ChaosEffects {
             }
             try database.kill()
         case .scale: try await scale(to: step.count ?? 0)
-        case .fillDisk: try disk.fill()
+        case .fillDisk:
+            let disk = disk
+            _ = try await OwnThread.run("disk") { () throws(ServerFailure) in try disk.fill() }
         case .edge, .lossy, .tunnel:
             guard let profile = PhoneProfile(step.action) else { return }
             try await network?.apply(profile)
