@@ -179,7 +179,8 @@ let package = Package(
             dependencies: [
                 "CPhoneNetwork",
                 "WaybillModel", "WaybillThreads", "WaybillSealing", "WaybillOpening",
-                "WaybillPostgres", "WaybillClient", histogram, yams, nioCore, nioPosix, nioSSL, nioTLS,
+                "WaybillPostgres", "WaybillClient", histogram, yams, nioCore, nioPosix, nioSSL,
+                nioTLS,
                 deque, subprocess, system, crypto,
             ],
             swiftSettings: strict),
@@ -294,7 +295,7 @@ let package = Package(
             dependencies: [
                 "WaybillLoad", "WaybillModel", "WaybillSealing", "WaybillOpening",
                 "WaybillClient", "WaybillPostgres", "WaybillThreads", "PostgresTesting", nioCore,
-                nioPosix, crypto,
+                nioPosix, nioSSL, crypto,
             ],
             swiftSettings: strict),
         .testTarget(

@@ -232,8 +232,10 @@ final class HTTPConnection: @unchecked Sendable {
     }
 
     private func drop() {
-        handler?.close()
+        // Closing tells of the end at once: by then this handler is nobody's any more.
+        let ended = handler
         handler = nil
+        ended?.close()
     }
 }
 

@@ -92,7 +92,7 @@ struct ServerTarget: Sendable {
             host = authority[..<colon]
         }
         if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
-        guard !host.isEmpty else { throw .badURL(url) }
+        guard !host.isEmpty, !host.contains("["), !host.contains("]") else { throw .badURL(url) }
         return (String(host), port)
     }
 

@@ -1,5 +1,6 @@
 internal import NIOCore
 internal import NIOPosix
+internal import Synchronization
 
 /// The devices' side of a run: sends bundles as the plan wants them, and reads receipts.
 ///
@@ -36,12 +37,18 @@ package final class Traffic: Sendable {
         }
     }
 
+    /// Runs `work` on each thread that sends and reads; to be called before the first connection.
+    package func prepareThreads(_ work: @escaping @Sendable () throws -> Void) async throws {
+        for lane in lanes { try await lane.context.loop.submit(work).get() }
+    }
+
     /// Sends until the plan's time or number of bundles is over; returns when everything sent is
     /// acknowledged or refused, or when the patience after the last due bundle is over. What has no
     /// answer then is unanswered. Cancelling ends it at once, with the same result.
     ///
     /// - Parameter onPhase: called on any thread, in order.
     package func run(onPhase: @escaping @Sendable (TrafficPhase) -> Void = { _ in }) async throws {
+        let phases = PhaseTeller(onPhase)
         onPhase(.warmUp)
         let origin = clock.now()
         let since = origin + Int64(plan.warmupSeconds * 1e9)
@@ -49,7 +56,7 @@ package final class Traffic: Sendable {
         let window = MeasuredWindow(since: since, until: until)
         let measuring = lanes[0].context.loop.scheduleTask(
             deadline: lanes[0].context.deadline(since)
-        ) { onPhase(.measured(since: since)) }
+        ) { phases.measure(since: since) }
         for lane in lanes {
             let arrivals = arrivals(lane.context.partition, origin: origin, until: until)
             lane.context.loop.execute {
@@ -60,7 +67,7 @@ package final class Traffic: Sendable {
         try await withTaskCancellationHandler {
             for lane in lanes { try await lane.exhausted.futureResult.get() }
             measuring.cancel()
-            onPhase(.draining)
+            phases.drain(since: clock.now() >= since ? since : nil)
             let patience = lanes.map { lane in
                 lane.context.loop.scheduleTask(
                     in: .nanoseconds(Int64(options.patienceSeconds * 1e9))
@@ -176,5 +183,31 @@ package final class Traffic: Sendable {
                 }.get())
         }
         return parts
+    }
+}
+
+/// Tells the phases in order, though one comes from a timer.
+private final class PhaseTeller: Sendable {
+    private let onPhase: @Sendable (TrafficPhase) -> Void
+    /// Whether the measured time need not be told any more.
+    private let isOver = Mutex(false)
+
+    init(_ onPhase: @escaping @Sendable (TrafficPhase) -> Void) {
+        self.onPhase = onPhase
+    }
+
+    func measure(since: Int64) {
+        isOver.withLock { isOver in
+            guard !isOver else { return }
+            isOver = true
+            onPhase(.measured(since: since))
+        }
+    }
+
+    /// - Parameter since: when the measured time began; nil where it never did.
+    func drain(since: Int64?) {
+        if let since { measure(since: since) }
+        isOver.withLock { $0 = true }
+        onPhase(.draining)
     }
 }

@@ -27,6 +27,10 @@ package protocol TrafficLedger: Sendable {
     /// The bundle is due. In the open models that is before it can be sent.
     func planned(_ number: Int, intended: Int64)
 
+    /// The bytes of a bundle that is about to be sent for the first time; its receipt must tell this
+    /// digest.
+    func sealed(_ number: Int, digest: Digest256)
+
     /// The first byte of a try goes out; once for each try, also of sendings after the
     /// acknowledgement.
     func sent(_ number: Int, at time: Int64)

@@ -207,6 +207,9 @@ final class UploadDesk {
         let now = lane.clock.now()
         if job.firstSent == nil {
             job.firstSent = now
+            if job.reason == .first, let bundle = job.bundle {
+                lane.ledger.sealed(job.number, digest: bundle.digest)
+            }
             if job.reason == .first, lane.stats.window.contains(job.intended) {
                 let possible = max(job.intended, connection.freeSince, job.device.freeSince)
                 lane.stats.latencies.record(.sendDelay, now - possible)
@@ -233,7 +236,8 @@ final class UploadDesk {
         case .declare: heads.writeDeclaration(bundle, to: &connection.request)
         case .part(let index):
             heads.writePart(index, of: bundle, to: &connection.request)
-            cut = takeCut(job, request: index, lengths: bundle.parts.map(\.count))
+            let head = connection.request.readableBytes - bundle.parts[index].count
+            cut = takeCut(job, request: index, lengths: bundle.parts.map { $0.count + head })
         case .giveUp: heads.writeGivingUp(bundle.id, to: &connection.request)
         }
         let length = connection.request.readableBytes

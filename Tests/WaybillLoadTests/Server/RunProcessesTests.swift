@@ -22,67 +22,60 @@ import Testing
         return folder
     }
 
-    private func sleeper() throws -> Process {
-        let process = Process()
-        process.executableURL = URL(filePath: "/bin/sleep")
-        process.arguments = ["1000"]
-        try process.run()
-        return process
-    }
+    /// A child that nobody watches but this: Foundation's watch over ends waits on a thread of the
+    /// pool for what may need the pool.
+    private struct Sleeper {
+        let processIdentifier: pid_t
 
-    /// With the one signal that a child cannot have inherited as blocked.
-    private func end(_ process: Process) {
-        kill(process.processIdentifier, SIGKILL)
-        process.waitUntilExit()
+        init() throws {
+            var arguments = [strdup("sleep"), strdup("1000"), nil]
+            defer { for argument in arguments { free(argument) } }
+            var number: pid_t = 0
+            try #require(
+                posix_spawn(&number, "/bin/sleep", nil, nil, &arguments, environ) == 0)
+            processIdentifier = number
+        }
+
+        /// Call it only until its end was waited for.
+        var isRunning: Bool {
+            var status: Int32 = 0
+            return waitpid(processIdentifier, &status, WNOHANG) == 0
+        }
+
+        func end() {
+            kill(processIdentifier, SIGKILL)
+            _ = endingSignal()
+        }
+
+        /// Waits for its end; the signal that caused it.
+        func endingSignal() -> Int32 {
+            var status: Int32 = 0
+            while waitpid(processIdentifier, &status, 0) == -1, errno == EINTR {}
+            return status & 0x7f
+        }
     }
 
     @Test func theNextRunEndsWhatAKilledOneLeft() throws {
         try withParent { parent in
-            let (run, server, database) = (try sleeper(), try sleeper(), try sleeper())
+            let (run, server, database) = (try Sleeper(), try Sleeper(), try Sleeper())
             let folder = try folder(parent, "waybill-load-one")
             try RunProcesses(folder: folder).write(
                 owner: run.processIdentifier, server: server.processIdentifier,
                 database: database.processIdentifier)
             #expect(RunProcesses.removeLeftovers(in: parent).isEmpty)
             #expect(server.isRunning && database.isRunning)
-            end(run)
+            run.end()
             #expect(RunProcesses.removeLeftovers(in: parent) == [folder])
-            server.waitUntilExit()
-            database.waitUntilExit()
-            #expect(server.terminationStatus == SIGKILL)
-            #expect(database.terminationStatus == SIGKILL)
+            #expect(server.endingSignal() == SIGKILL)
+            #expect(database.endingSignal() == SIGKILL)
             #expect(!FileManager.default.fileExists(atPath: folder))
-        }
-    }
-
-    @Test func aDatabaseThatWasStartedAgainIsFoundByWhereItsFilesAre() throws {
-        try withParent { parent in
-            let run = try sleeper()
-            let folder = try folder(parent, "waybill-load-three")
-            try RunProcesses(folder: folder).write(
-                owner: run.processIdentifier, server: nil, database: nil)
-            let database = Process()
-            database.executableURL = URL(filePath: "/bin/bash")
-            database.arguments = [
-                "-c", "exec -a /usr/bin/postgres tail -f \"$0\"", folder + "/processes.json",
-            ]
-            database.standardOutput = FileHandle.nullDevice
-            try database.run()
-            let number = database.processIdentifier
-            while ProcessTable().servers(of: folder + "/") != [number] {
-                try #require(database.isRunning)
-            }
-            end(run)
-            #expect(RunProcesses.removeLeftovers(in: parent) == [folder])
-            database.waitUntilExit()
-            #expect(database.terminationStatus == SIGKILL)
         }
     }
 
     @Test func anotherProcessWithTheSameNumberIsLeftAlone() throws {
         try withParent { parent in
-            let (run, server) = (try sleeper(), try sleeper())
-            defer { end(server) }
+            let (run, server) = (try Sleeper(), try Sleeper())
+            defer { server.end() }
             let folder = try folder(parent, "waybill-load-two")
             try RunProcesses(folder: folder).write(
                 owner: run.processIdentifier, server: server.processIdentifier, database: nil)
@@ -92,7 +85,7 @@ import Testing
             let text = try String(contentsOfFile: path, encoding: .utf8)
             try text.replacingOccurrences(of: "\(ticks)", with: "1").write(
                 toFile: path, atomically: false, encoding: .utf8)
-            end(run)
+            run.end()
             #expect(RunProcesses.removeLeftovers(in: parent) == [folder])
             #expect(server.isRunning)
         }
