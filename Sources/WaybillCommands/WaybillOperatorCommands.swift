@@ -6,5 +6,6 @@ package enum WaybillOperatorCommands {
         DemoCommand.self, TenantCommand.self, DeviceCommand.self, BackupCommand.self,
         ListenersCommand.self, QueueCommand.self, DeadLettersCommand.self, TraceCommand.self,
         AuditCommand.self, ReceiptCommand.self, SealCommand.self, OpenCommand.self,
+        LoadCommand.self,
     ]
 }
