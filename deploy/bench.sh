@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/prepare.sh
 
 name=${1:-spine}
-[ -f "deploy/bench/$name.py" ] || die "there is no bench $name; there are: $(cd deploy/bench && ls -- *.py)"
+[ -f "deploy/bench/$name.py" ] && [ "$name" != bench ] || die "there is no bench $name; there are: spine growth"
 shift || true
 prepare bench
 python_packages

@@ -79,9 +79,10 @@ step "python packages" python_packages
 step "format" swift format lint -s --configuration Sources/.swift-format \
     -r Sources Tests Migrations Package.swift
 step "build" swift build --build-tests "${strictly[@]}"
-# By themselves: their clients give up after 20 s, which is soon while all others run, too.
+# By themselves: their clients soon give up, too soon while all others run as well.
 step "ingress tests" swift test --skip-build --filter WaybillIngressTests
-step "unit tests" swift test --skip-build --skip WaybillIngressTests
+step "load tests" swift test --skip-build --filter WaybillLoadTests
+step "unit tests" swift test --skip-build --skip WaybillIngressTests --skip WaybillLoadTests
 step "strangers client" strangers_client
 step "demo" run_demo
 step "soak" run_soak
