@@ -211,7 +211,7 @@ let package = Package(
             dependencies: [
                 "CZlib", "DemoFlights", "WaybillModel", "WaybillSealing", "WaybillOpening",
                 "WaybillClient", "WaybillLoad",
-                argumentParser, subprocess, system, crypto,
+                argumentParser, crypto,
             ],
             swiftSettings: strict),
 

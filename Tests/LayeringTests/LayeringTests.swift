@@ -46,7 +46,7 @@ private let moduleMap: [String: (level: Int, thirdParty: Set<String>)] = [
             "SystemPackage",
         ]
     ),
-    "WaybillCommands": (7, ["ArgumentParser", "Subprocess", "SystemPackage", "Crypto"]),
+    "WaybillCommands": (7, ["ArgumentParser", "Crypto"]),
     "waybill": (8, ["ArgumentParser"]),
 ]
 

@@ -1,5 +1,6 @@
 internal import Synchronization
 internal import WaybillClient
+internal import WaybillLoad
 internal import WaybillModel
 
 /// A week of flights through a running server, from enrolment to confirmed receipts.

@@ -76,7 +76,7 @@ private struct FleetRun: Sendable {
 
     /// Those that the server still knows as they are, in their order.
     func known(_ devices: [LoadDevice]) async throws -> [LoadDevice] {
-        try await map(devices) { device in
+        try await mapConcurrently(devices, atOnce: Fleet.callsAtOnce) { device in
             let client = DeviceClient(
                 baseURL: device.baseURL, token: device.token, session: session)
             do {
@@ -107,7 +107,9 @@ private struct FleetRun: Sendable {
                 try await admin.invite(tenant: tenant, count: wanted)
             }.map(\.code)
         }
-        return try await map(Array(codes.prefix(count).enumerated())) { index, code in
+        return try await mapConcurrently(
+            Array(codes.prefix(count).enumerated()), atOnce: Fleet.callsAtOnce
+        ) { index, code in
             let device = try await enroll(code: code, name: "\(name)-\(index + 1)")
             progress.advance()
             return device
@@ -139,29 +141,5 @@ private struct FleetRun: Sendable {
         return LoadDevice(
             deviceID: answer.deviceID, tenant: answer.tenant, epoch: answer.epoch,
             token: answer.token, secret: secret, baseURL: answer.baseURL)
-    }
-
-    /// Runs `work` on all inputs, so many at a time; results in the order of the inputs.
-    private func map<Input: Sendable, Output: Sendable>(
-        _ inputs: [Input], _ work: @escaping @Sendable (Input) async throws -> Output
-    ) async throws -> [Output] {
-        try await withThrowingTaskGroup(of: (Int, Output).self) { group in
-            var results: [Output?] = Array(repeating: nil, count: inputs.count)
-            var next = 0
-            while next < min(Fleet.callsAtOnce, inputs.count) {
-                let index = next
-                group.addTask { (index, try await work(inputs[index])) }
-                next += 1
-            }
-            while let (index, output) = try await group.next() {
-                results[index] = output
-                if next < inputs.count {
-                    let index = next
-                    group.addTask { (index, try await work(inputs[index])) }
-                    next += 1
-                }
-            }
-            return results.compactMap { $0 }
-        }
     }
 }

@@ -37,10 +37,8 @@ extension LoadStage {
         options.patienceSeconds = plan.settleSeconds
         let traffic = try Traffic(
             plan: plan, devices: maker.devices,
-            ports: TrafficPorts(
-                recipes: maker.book, source: NotedBundles(supply, ledger: ledger), ledger: ledger),
-            clock: clock, tls: target.authorityFile.map { TrafficTLS(authorityFile: $0) },
-            options: options)
+            ports: TrafficPorts(recipes: maker.book, source: supply, ledger: ledger), clock: clock,
+            tls: target.authorityFile.map { TrafficTLS(authorityFile: $0) }, options: options)
         do {
             if let enterNetwork = target.enterNetwork {
                 try await traffic.prepareThreads(enterNetwork)
@@ -73,11 +71,23 @@ extension LoadStage {
                 await sampler.run { watch.show($0, ledger: ledger.totals) }
                 return nil
             }
+            group.addTask {
+                try await watchSupply()
+                return nil
+            }
             group.addTask { try await conduct(traffic, watch, sampler) }
             while let ended = try await group.next() {
                 if let ended { return ended }
             }
             throw CancellationError()
+        }
+    }
+
+    /// Returns never; throws why nothing more is sealed, for then the load would wait for ever.
+    private func watchSupply() async throws {
+        while true {
+            if let failure = supply.failure { throw failure }
+            try await Task.sleep(for: .seconds(1))
         }
     }
 

@@ -1,5 +1,5 @@
 /// Runs `work` on all inputs, a bounded number at a time; results in the order of the inputs.
-func mapConcurrently<Input: Sendable, Output: Sendable>(
+package func mapConcurrently<Input: Sendable, Output: Sendable>(
     _ inputs: [Input], atOnce: Int, _ work: @escaping @Sendable (Input) async throws -> Output
 ) async throws -> [Output] {
     try await withThrowingTaskGroup(of: (Int, Output).self) { group in
