@@ -3,16 +3,16 @@
 #
 # The plans of deploy/soak/ share the minutes (default 60): kill -9 of server and PostgreSQL, restarts,
 # listeners scaled; and, where root runs this, full disks and phone networks. Reports of all runs go
-# into WAYBILL_SOAK_REPORTS (default .build/soak). Ends with 1 if any run found anything.
+# into WAYBILL_TEST_SOAK_REPORTS (default .build/soak). Ends with 1 if any run found anything.
 # WAYBILL_BIN=PATH takes a program that is built already; without it a release build is made.
-# WAYBILL_SOAK_RATE=N sets how many bundles a second are sent (default: each plan's own).
+# WAYBILL_TEST_SOAK_RATE=N sets how many bundles a second are sent (default: each plan's own).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/prepare.sh
 
 minutes=${1:-60}
 [[ $minutes =~ ^[0-9]+$ ]] && [ "$minutes" -ge 1 ] || die "MINUTES is a whole number, at least 1"
-reports=${WAYBILL_SOAK_REPORTS:-.build/soak}
+reports=${WAYBILL_TEST_SOAK_REPORTS:-.build/soak}
 
 prepare soak
 if [ -z "${WAYBILL_BIN:-}" ]; then
@@ -36,7 +36,7 @@ for plan in "${plans[@]}"; do
     say "soak: $plan, $seconds s"
     status=0
     "$WAYBILL_BIN" load run --plan "deploy/soak/$plan.yaml" --duration "$seconds" \
-        ${WAYBILL_SOAK_RATE:+--rate "$WAYBILL_SOAK_RATE"} --report-dir "$reports/$plan" \
+        ${WAYBILL_TEST_SOAK_RATE:+--rate "$WAYBILL_TEST_SOAK_RATE"} --report-dir "$reports/$plan" \
         --slo 'findings==0' || status=$?
     case $status in
         0) ;;

@@ -69,8 +69,8 @@ run_demo() {
 # Two minutes in which server and PostgreSQL are killed; as root also full disks and phone networks.
 # As much load as a debug build can take.
 run_soak() {
-    WAYBILL_BIN="$(swift build --show-bin-path)/waybill" WAYBILL_SOAK_RATE=15 \
-        WAYBILL_SOAK_REPORTS="$logs/soak" deploy/soak.sh 2
+    WAYBILL_BIN="$(swift build --show-bin-path)/waybill" WAYBILL_TEST_SOAK_RATE=15 \
+        WAYBILL_TEST_SOAK_REPORTS="$logs/soak" deploy/soak.sh 2
 }
 
 prepare test
