@@ -242,13 +242,16 @@ package final class ServerProcess: Sendable {
             arguments: Arguments(arguments), platformOptions: platform, input: .none,
             output: .sequence, error: .fileDescriptor(log, closeAfterSpawningProcess: true)
         ) { execution in
-            state.withLock { state in
+            let isGivenUp = state.withLock { state in
                 state.starts += 1
                 state.incarnation = Incarnation(
                     send: { try execution.send(signal: $0) },
                     tearDown: { await execution.teardown(using: teardown) },
                     processID: execution.processIdentifier.value, logStart: logStart)
+                return state.complaint != nil
             }
+            // The patience was over before there was a process: nobody else would end it.
+            if isGivenUp { try execution.send(signal: .kill) }
             // One line when it is ready, and nothing before; the end comes with its last descriptor.
             for try await line in execution.standardOutput.strings() where !line.isEmpty {
                 try becameReady()

@@ -110,10 +110,12 @@ import WaybillModel
         }
     }
 
-    @Test func aServerThatDoesNotGetReadyIsKilled() async throws {
+    /// Without any patience it is over before there is a process that could be killed.
+    @Test(arguments: [Duration.milliseconds(200), .zero])
+    func aServerThatDoesNotGetReadyIsKilled(patience: Duration) async throws {
         try await withServer(beforeReady: "exec sleep 1000") { options in
             var options = options
-            options.startPatience = .milliseconds(200)
+            options.startPatience = patience
             let failure = await #expect(throws: ServerFailure.self) {
                 try await ServerProcess(options).run { _ in }
             }
