@@ -102,7 +102,8 @@ struct Workplace {
             let registration = bell.register(for: deviceID)
             let batch = try await store.receipts(
                 deviceID, after: 0, limit: 1000, bytesMax: 1 << 24)
-            if batch.last >= count {
+            // Not `last`, which counts receipts that came after these were read.
+            if batch.sequences.last ?? 0 >= count {
                 return try batch.documents.map {
                     try JSONDecoder().decode(JSONValue.self, from: Data($0.utf8))
                 }
