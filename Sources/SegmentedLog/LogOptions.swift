@@ -14,6 +14,9 @@ package struct LogOptions: Sendable {
     package var recordBytesMax = 16 << 20
     /// What one write takes together; a larger record is written alone.
     package var batchBytesMax = 8 << 20
+    /// While several records come at a time, writes begin this far apart, so that a sync, which costs
+    /// nearly the same for one record as for many, covers many.
+    package var gatheringInterval = Duration.milliseconds(1)
     /// Payloads that may wait in memory; more are refused with ``LogError/overloaded``.
     package var pendingBytesMax = 128 << 20
     /// Bulk records are refused when the disk has less room than this.

@@ -28,6 +28,9 @@ struct LogState: Sendable {
     /// Open files of segments that were read lately.
     var files: [UInt64: any OpenFile] = [:]
 
+    /// Whether the writer has anything to do.
+    var hasWork: Bool { !pending.isEmpty || !deletions.isEmpty || isClosing }
+
     /// What the writer does next.
     enum Work: Sendable {
         case batch([PendingAppend], deletions: [UInt64])

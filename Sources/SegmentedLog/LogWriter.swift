@@ -42,14 +42,18 @@ struct LogWriter {
     /// Works until the log is closed or fails.
     mutating func run() {
         let bytesMax = factory.options.batchBytesMax
+        var pace = BatchPace(interval: factory.options.gatheringInterval)
         while true {
             let isBlocked = !deferred.isEmpty || !deferredDeletions.isEmpty
-            let work = state.wait(timeout: isBlocked ? Self.retryInterval : nil) { state in
-                state.takeWork(bytesMax: bytesMax)
+            let hasWork = state.wait(timeout: isBlocked ? Self.retryInterval : nil) { state in
+                state.hasWork ? true : nil
             }
+            if hasWork == true { pace.pause() }
+            let work = state.withLock { $0.takeWork(bytesMax: bytesMax) }
             do {
                 switch work ?? .batch([], deletions: []) {
                 case .batch(let appends, let deletions):
+                    pace.begin(appends.count)
                     try write(appends, deletions: deletions)
                 case .close:
                     return try finish()
