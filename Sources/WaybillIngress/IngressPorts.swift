@@ -1,3 +1,4 @@
+internal import Synchronization
 package import WaybillModel
 internal import WaybillQueue
 package import WaybillStore
@@ -32,15 +33,15 @@ package protocol ReceiptStore: Sendable {
 extension Store: DeviceDirectory, ReceiptStore {}
 
 /// Settled bundles for the upload, from the receipts.
-package struct ReceiptHistory: SettledBundles {
-    private let store: any ReceiptStore
+package final class ReceiptHistory: SettledBundles {
+    private let finder: Mutex<ReceiptFinder>
 
-    package init(store: any ReceiptStore) {
-        self.store = store
+    package init(connectionString: String) {
+        finder = Mutex(ReceiptFinder(connectionString: connectionString))
     }
 
-    package func find(_ keys: [BundleKey]) async throws -> [BundleKey: BundleStanding] {
-        try await store.receipts(of: keys).mapValues { BundleStanding($0) }
+    package func find(_ keys: [BundleKey]) throws -> [BundleKey: BundleStanding] {
+        try finder.withLock { try $0.receipts(of: keys) }.mapValues { BundleStanding($0) }
     }
 }
 

@@ -113,7 +113,8 @@ struct Daemon {
         let listeners = try listenerPool(
             queue: queue, rootKey: rootKey, databaseURL: databaseURL, bell: bell, gate: gate,
             listenersMax: budget.listeners)
-        let previous = PreviousBundles(source: ReceiptHistory(store: store))
+        let previous = PreviousBundles(
+            source: ReceiptHistory(connectionString: databaseURL))
         let unfinished = try OpenBundles(path: directory.bundles, partsPath: directory.parts) {
             switch queue.find($0)?.state {
             case .queued, .processing: true
@@ -159,7 +160,8 @@ struct Daemon {
             onRunning: { announcement.operatorSideListens(port: $0) })
         // Shut down in the reverse order: first nothing new comes in, last the database goes.
         try await run([
-            PostgresKeeper(own: database.own), gate, UntilShutdown { await previous.run() },
+            PostgresKeeper(own: database.own), gate,
+            UntilShutdown { try await previous.run() },
             UntilShutdown { try await notices.run() },
             recheck(store, notices, interval: ingressOptions.recheckInterval),
             UntilShutdown { await intake.keepUp() }, letters.retention,

@@ -47,8 +47,8 @@ struct DescriptorBudget: Equatable {
         self.connections = max(2, min(connections, free / 2 - self.listeners))
     }
 
-    /// The listening sockets, operators, and the connections that notices come by.
-    private static let notices = 8
+    /// The listening sockets, operators, and the connections that notices and look-ups come by.
+    private static let notices = 9
 
     #if canImport(Glibc)
         private static let openFiles = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)

@@ -56,20 +56,27 @@ extension Store {
         of bundles: [BundleKey]
     ) async throws(StoreError) -> [BundleKey: StoredReceipt] {
         try await perform(as: .server) { connection in
-            let result = try connection.query(
-                StoreStatements.findReceipts,
-                [.uuids(bundles.map(\.deviceID.words)), .uuids(bundles.map(\.bundleID.words))])
-            var found: [BundleKey: StoredReceipt] = [:]
-            for row in result.rows {
-                let key = BundleKey(
-                    deviceID: DeviceID(try row.uuid(0)), bundleID: BundleID(try row.uuid(1)))
-                found[key] = StoredReceipt(
-                    document: try row.text(2), sequence: try row.int8(3),
-                    bundleDigest: try row.digest(4), state: try row.state(5),
-                    partByteCounts: try row.int8s(6).map { Int($0) })
-            }
-            return found
+            try Self.receipts(of: bundles, over: connection)
         }
+    }
+
+    /// As above, within the server's scope.
+    static func receipts(
+        of bundles: [BundleKey], over connection: PostgresConnection
+    ) throws -> [BundleKey: StoredReceipt] {
+        let result = try connection.query(
+            StoreStatements.findReceipts,
+            [.uuids(bundles.map(\.deviceID.words)), .uuids(bundles.map(\.bundleID.words))])
+        var found: [BundleKey: StoredReceipt] = [:]
+        for row in result.rows {
+            let key = BundleKey(
+                deviceID: DeviceID(try row.uuid(0)), bundleID: BundleID(try row.uuid(1)))
+            found[key] = StoredReceipt(
+                document: try row.text(2), sequence: try row.int8(3),
+                bundleDigest: try row.digest(4), state: try row.state(5),
+                partByteCounts: try row.int8s(6).map { Int($0) })
+        }
+        return found
     }
 
     /// Takes note that the device holds all receipts up to a number; a lower one changes nothing.

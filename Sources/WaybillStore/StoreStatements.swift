@@ -9,6 +9,13 @@ enum StoreStatements {
             set_config('waybill.device', $3::text, true)
         """
 
+    /// For a session that nothing but the server's own rounds use.
+    static let setServerScope: PostgresStatement =
+        """
+        SELECT set_config('waybill.scope', 'server', false),
+            set_config('waybill.tenant', '', false), set_config('waybill.device', '', false)
+        """
+
     static let insertTenant: PostgresStatement =
         """
         INSERT INTO tenants (slug) VALUES ($1::text) ON CONFLICT (slug) DO NOTHING

@@ -1,19 +1,19 @@
-internal import Synchronization
 package import WaybillModel
+internal import WaybillThreads
 
 /// Where settled bundles are found: the database, seen from the upload.
 package protocol SettledBundles: Sendable {
-    /// Those of `keys` that have a receipt, in one round trip.
+    /// Those of `keys` that have a receipt, in one round trip; blocks. Asked by one thread.
     ///
     /// - Throws: any error when it cannot tell.
-    func find(_ keys: [BundleKey]) async throws -> [BundleKey: BundleStanding]
+    func find(_ keys: [BundleKey]) throws -> [BundleKey: BundleStanding]
 }
 
 /// Asks for settled bundles on behalf of many requests at once, like a group commit.
 ///
-/// One question is out at a time; what comes meanwhile goes into the next one. No answer in time
-/// counts as not known, and while a late answer is out nobody waits for it: a dead or frozen
-/// database slows nothing down.
+/// One question is out at a time, on a thread of its own; what comes meanwhile goes into the next
+/// one. No answer in time counts as not known, and while a late answer is out nobody waits for it: a
+/// dead or frozen database slows nothing down.
 package final class PreviousBundles: Sendable {
     /// What is known of a bundle that is not in the queue.
     package enum Answer: Sendable {
@@ -33,12 +33,14 @@ package final class PreviousBundles: Sendable {
         var pending: [Waiting] = []
         /// Those whom the question that is out will answer.
         var asked: [Waiting] = []
-        var questionNumber = 0
-        var isOut = false
+        /// When the question that is out is late; nil while none is out.
+        var due: Deadline?
         var isLate = false
+        /// Somebody looks when `due` comes.
+        var isWatched = false
     }
 
-    private let state = Mutex(State())
+    private let state = Monitor(State())
     private let source: any SettledBundles
     private let patience: Duration
     private let wakeUps: AsyncStream<Void>
@@ -46,6 +48,9 @@ package final class PreviousBundles: Sendable {
 
     /// Keys in one question.
     private static let keysMax = 512
+    /// While several ask at a time, questions begin this far apart: one costs nearly the same for many
+    /// keys as for one.
+    private static let gatheringInterval = Duration.milliseconds(1)
     /// Requests that wait for the next question; more are told `unknown` at once.
     private static let pendingMax = 8192
 
@@ -62,79 +67,113 @@ package final class PreviousBundles: Sendable {
     /// Looks one bundle up, together with everybody else's; waits for at most twice the patience.
     package func find(_ key: BundleKey) async -> Answer {
         await withCheckedContinuation { continuation in
-            let isQueued = state.withLock { state in
+            let isQueued = state.update { state in
                 guard state.isRunning, !state.isLate, state.pending.count < Self.pendingMax else {
                     return false
                 }
                 state.pending.append(Waiting(key: key, continuation: continuation))
                 return true
             }
-            if isQueued { wakeUp.yield() } else { continuation.resume(returning: .unknown) }
+            if !isQueued { continuation.resume(returning: .unknown) }
         }
     }
 
     /// Asks until the task is cancelled. Run it once; without it every answer is `unknown`.
-    package func run() async {
-        state.withLock { $0.isRunning = true }
-        await withDiscardingTaskGroup { group in
-            for await _ in wakeUps {
-                guard let (number, keys) = nextQuestion() else { continue }
-                group.addTask { await self.ask(number, keys) }
-                group.addTask { await self.expire(number) }
+    ///
+    /// - Throws: ``ThreadError`` without a thread.
+    package func run() async throws {
+        state.update { $0.isRunning = true }
+        defer {
+            abandon { state in
+                state.isRunning = false
+                return true
             }
-            group.cancelAll()
         }
-        let left = state.withLock { state in
-            state.isRunning = false
-            defer { state.pending = [] }
-            return state.pending
-        }
-        for waiting in left { waiting.continuation.resume(returning: .unknown) }
+        _ = try NamedThread(name: "history") { [self] in askUntilStopped() }
+        for await _ in wakeUps { await watch() }
     }
 
-    private func nextQuestion() -> (number: Int, keys: [BundleKey])? {
-        state.withLock { state in
-            guard !state.isOut, !state.pending.isEmpty else { return nil }
+    // MARK: The thread
+
+    private func askUntilStopped() {
+        var pace = BatchPace(interval: Self.gatheringInterval)
+        while hasQuestion() {
+            pace.pause()
+            guard let keys = nextQuestion() else { continue }
+            pace.begin(keys.count)
+            let found: [BundleKey: BundleStanding]?
+            do {
+                found = try source.find(keys)
+            } catch {
+                // Whatever the reason is: the bundle is taken, and settling finds the receipt.
+                found = nil
+            }
+            let asked = state.withLock { state in
+                state.due = nil
+                state.isLate = false
+                defer { state.asked = [] }
+                return state.asked
+            }
+            for waiting in asked {
+                let answer: Answer =
+                    if let found {
+                        found[waiting.key].map { .settled($0) } ?? .never
+                    } else {
+                        .unknown
+                    }
+                waiting.continuation.resume(returning: answer)
+            }
+        }
+    }
+
+    /// Waits until somebody asks; false when nobody will any more.
+    private func hasQuestion() -> Bool {
+        state.wait { state -> Bool? in
+            if !state.isRunning { return false }
+            return state.pending.isEmpty ? nil : true
+        } ?? false
+    }
+
+    private func nextQuestion() -> [BundleKey]? {
+        let (patience, wakeUp) = (patience, wakeUp)
+        return state.withLock { state in
+            guard !state.pending.isEmpty else { return nil }
             state.asked = Array(state.pending.prefix(Self.keysMax))
             state.pending.removeFirst(state.asked.count)
-            state.isOut = true
-            state.questionNumber += 1
-            return (state.questionNumber, state.asked.map(\.key))
+            state.due = .after(patience)
+            if !state.isWatched { wakeUp.yield() }
+            state.isWatched = true
+            return state.asked.map(\.key)
         }
     }
 
-    private func ask(_ number: Int, _ keys: [BundleKey]) async {
-        let found: [BundleKey: BundleStanding]?
-        do {
-            found = try await source.find(keys)
-        } catch {
-            // Whatever the reason is: the bundle is taken, and settling finds the receipt.
-            found = nil
+    // MARK: The watch
+
+    /// Tells those who wait too long, until nobody waits.
+    private func watch() async {
+        while let due = nextDue() {
+            // A cancelled sleep is the end of the service, which tells everybody.
+            guard (try? await Task.sleep(for: due.remaining)) != nil else { return }
+            abandon { state in
+                guard state.due == due else { return false }
+                state.isLate = true
+                return true
+            }
         }
-        let asked = state.withLock { state in
-            state.isOut = false
-            state.isLate = false
-            defer { state.asked = [] }
-            return state.asked
-        }
-        for waiting in asked {
-            let answer: Answer =
-                if let found {
-                    found[waiting.key].map { .settled($0) } ?? .never
-                } else {
-                    .unknown
-                }
-            waiting.continuation.resume(returning: answer)
-        }
-        wakeUp.yield()
     }
 
-    private func expire(_ number: Int) async {
-        // A cancelled sleep is the end of the service: nobody may be left waiting then either.
-        try? await Task.sleep(for: patience)
-        let abandoned = state.withLock { state -> [Waiting] in
-            guard state.isOut, state.questionNumber == number else { return [] }
-            state.isLate = true
+    private func nextDue() -> Deadline? {
+        state.withLock { state in
+            let due = state.isLate ? nil : state.due
+            state.isWatched = due != nil
+            return due
+        }
+    }
+
+    /// Tells all who wait that nothing is known, if `body` says so.
+    private func abandon(_ body: (inout State) -> Bool) {
+        let abandoned = state.update { state -> [Waiting] in
+            guard body(&state) else { return [] }
             defer {
                 state.asked = []
                 state.pending = []

@@ -40,7 +40,7 @@ struct DeviceSide: Sendable {
         registry.merge([device])
         var limits = Limits()
         limits.partBytesMax = partBytesMax
-        previous = PreviousBundles(source: ReceiptHistory(store: store))
+        previous = PreviousBundles(source: store)
         var options = IngressOptions(host: "127.0.0.1", port: 0, limits: limits)
         options.eventCommentInterval = .milliseconds(20)
         // All tests together may keep a machine busy for longer than devices are given.

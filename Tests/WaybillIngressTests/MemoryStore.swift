@@ -3,11 +3,12 @@ import WaybillIngress
 import WaybillModel
 import WaybillPostgres
 import WaybillQueue
+import WaybillUpload
 
 @testable import WaybillStore
 
 /// Devices and receipts in memory, and a switch that takes the database away.
-final class MemoryStore: DeviceDirectory, ReceiptStore {
+final class MemoryStore: DeviceDirectory, ReceiptStore, SettledBundles {
     private struct State {
         var isAway = false
         var devices: [RegisteredDevice] = []
@@ -139,6 +140,14 @@ final class MemoryStore: DeviceDirectory, ReceiptStore {
         of bundles: [BundleKey]
     ) async throws(StoreError) -> [BundleKey: StoredReceipt] {
         try reach { state in state.references.filter { bundles.contains($0.key) } }
+    }
+
+    func find(_ keys: [BundleKey]) throws -> [BundleKey: BundleStanding] {
+        try reach { state in state.references.filter { keys.contains($0.key) } }.mapValues {
+            BundleStanding(
+                state: $0.state, bundleDigest: $0.bundleDigest, partByteCounts: $0.partByteCounts,
+                receipt: $0.document)
+        }
     }
 
     func confirm(_ device: DeviceID, through: Int64) async throws(StoreError) {

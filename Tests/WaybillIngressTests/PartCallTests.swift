@@ -56,7 +56,7 @@ import WaybillUpload
         _ body: @Sendable @escaping (any TestClientProtocol) async throws -> Void
     ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { await side.previous.run() }
+            group.addTask { try await side.previous.run() }
             while !side.previous.isRunning { try await Task.sleep(for: .milliseconds(1)) }
             try await side.run(body)
             group.cancelAll()

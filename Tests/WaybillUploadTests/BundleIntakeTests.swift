@@ -147,7 +147,7 @@ import WaybillUpload
                 state: .settled, bundleDigest: .ofBundle(parts: [.of(bytes)]),
                 partByteCounts: [1000], receipt: #"{"seq":1}"#))
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { await setup.previous.run() }
+            group.addTask { try await setup.previous.run() }
             while !setup.previous.isRunning { try await Task.sleep(for: .milliseconds(1)) }
             guard case .known(let standing) = try await setup.upload(bytes, of: bundle) else {
                 Issue.record("taken twice")

@@ -99,7 +99,7 @@ struct DeclaredSetup: Sendable {
     /// Runs `body` while the history answers.
     func running(_ body: @Sendable () async throws -> Void) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { await previous.run() }
+            group.addTask { try await previous.run() }
             while !previous.isRunning { try await Task.sleep(for: .milliseconds(1)) }
             try await body()
             group.cancelAll()

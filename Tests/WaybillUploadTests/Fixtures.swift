@@ -3,6 +3,7 @@ import Synchronization
 import WaybillModel
 import WaybillQueue
 import WaybillSealing
+import WaybillThreads
 import WaybillUpload
 
 /// A queue in memory: what was enqueued, and what it is told to fail with.
@@ -64,13 +65,12 @@ final class MemoryHistory: SettledBundles {
         var known: [BundleKey: BundleStanding] = [:]
         var questions: [Int] = []
         var isFrozen = false
-        var frozen: [CheckedContinuation<Void, Never>] = []
         var fails = false
     }
 
     struct Away: Error {}
 
-    private let state = Mutex(State())
+    private let state = Monitor(State())
 
     /// How many keys each question had.
     var questions: [Int] { state.withLock { $0.questions } }
@@ -88,23 +88,12 @@ final class MemoryHistory: SettledBundles {
     }
 
     func thaw() {
-        let frozen = state.withLock { state in
-            state.isFrozen = false
-            defer { state.frozen = [] }
-            return state.frozen
-        }
-        for continuation in frozen { continuation.resume() }
+        state.update { $0.isFrozen = false }
     }
 
-    func find(_ keys: [BundleKey]) async throws -> [BundleKey: BundleStanding] {
-        await withCheckedContinuation { continuation in
-            let isFrozen = state.withLock { state in
-                state.questions.append(keys.count)
-                if state.isFrozen { state.frozen.append(continuation) }
-                return state.isFrozen
-            }
-            if !isFrozen { continuation.resume() }
-        }
+    func find(_ keys: [BundleKey]) throws -> [BundleKey: BundleStanding] {
+        state.withLock { $0.questions.append(keys.count) }
+        _ = state.wait { $0.isFrozen ? nil : true }
         return try state.withLock { state in
             if state.fails { throw Away() }
             return state.known.filter { keys.contains($0.key) }

@@ -18,7 +18,7 @@ import WaybillUpload
         _ previous: PreviousBundles, _ body: @Sendable () async throws -> Void
     ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { await previous.run() }
+            group.addTask { try await previous.run() }
             while !previous.isRunning { try await Task.sleep(for: .milliseconds(1)) }
             try await body()
             group.cancelAll()
