@@ -6,15 +6,24 @@ package struct FieldWriter: Sendable {
         bytes.reserveCapacity(capacity)
     }
 
-    package mutating func integer(_ value: some FixedWidthInteger) {
-        var rest = value
-        for _ in 0..<(type(of: value).bitWidth / 8) {
-            bytes.append(UInt8(truncatingIfNeeded: rest))
-            rest >>= 8
-        }
+    // Not generic on purpose: they run for every bundle, in other modules.
+
+    package mutating func integer(_ value: UInt8) { bytes.append(value) }
+    package mutating func integer(_ value: UInt16) { integer(UInt64(value), byteCount: 2) }
+    package mutating func integer(_ value: UInt32) { integer(UInt64(value), byteCount: 4) }
+    package mutating func integer(_ value: UInt64) { integer(value, byteCount: 8) }
+    package mutating func integer(_ value: Int32) { integer(UInt32(bitPattern: value)) }
+    package mutating func integer(_ value: Int64) { integer(UInt64(bitPattern: value)) }
+
+    private mutating func integer(_ value: UInt64, byteCount: Int) {
+        for index in 0..<byteCount { bytes.append(UInt8(truncatingIfNeeded: value >> (8 * index))) }
     }
 
-    package mutating func raw(_ value: some Sequence<UInt8>) {
+    package mutating func raw(_ value: [UInt8]) {
+        bytes.append(contentsOf: value)
+    }
+
+    package mutating func raw(_ value: Substring.UTF8View) {
         bytes.append(contentsOf: value)
     }
 

@@ -98,10 +98,18 @@ struct BearerToken {
     init?(_ fields: HTTPFields) {
         let values = fields[values: .authorization]
         guard values.count == 1, let value = values.first,
-            let space = value.firstIndex(of: " "), value[..<space].lowercased() == "bearer"
+            let space = value.utf8.firstIndex(of: Self.space),
+            Self.isBearer(value.utf8[..<space])
         else { return nil }
-        let token = value[space...].drop { $0 == " " }
-        guard !token.isEmpty, !token.contains(" ") else { return nil }
-        hash = Digest256.of(token.utf8)
+        let token = value.utf8[space...].drop { $0 == Self.space }
+        guard !token.isEmpty, !token.contains(Self.space) else { return nil }
+        hash = Digest256.of(token)
+    }
+
+    private static let space = UInt8(ascii: " ")
+
+    private static func isBearer(_ scheme: Substring.UTF8View) -> Bool {
+        // Letters differ from their capitals in this bit; no other byte becomes a letter by it.
+        scheme.elementsEqual("bearer".utf8) { given, wanted in given | 0x20 == wanted }
     }
 }

@@ -42,8 +42,6 @@ package struct DeviceResponder: HTTPResponder {
         to request: Request, context: IngressContext
     ) async throws -> Response {
         let started = ContinuousClock.now
-        var context = context
-        context.joinTrace(of: request)
         var template = "unknown"
         var response: Response
         var refusal: Problem?
@@ -76,7 +74,7 @@ package struct DeviceResponder: HTTPResponder {
             response = JSONAnswer.response(fault.problem)
             response.headers[.connection] = "close"
         } catch {
-            let problem = problem(for: error, context)
+            let problem = problem(for: error, request, context)
             refusal = problem
             response = JSONAnswer.response(problem)
         }
@@ -84,12 +82,14 @@ package struct DeviceResponder: HTTPResponder {
         if let refusal { note(refusal, request, context) }
         let duration = ContinuousClock.now - started
         metrics.count(template, status: response.status.code, duration: duration)
-        context.logger.debug(
-            "request answered",
-            metadata: [
-                "http.route": "\(template)", "http.status": "\(response.status.code)",
-                "duration.seconds": "\(duration / .seconds(1))",
-            ])
+        if context.logger.logLevel <= .debug {
+            context.tracedLogger(of: request).debug(
+                "request answered",
+                metadata: [
+                    "http.route": "\(template)", "http.status": "\(response.status.code)",
+                    "duration.seconds": "\(duration / .seconds(1))",
+                ])
+        }
         return response
     }
 
@@ -176,7 +176,9 @@ package struct DeviceResponder: HTTPResponder {
             peer: call.context.peerAddress ?? "", forwarded: call.request.headers[.forwardedFor])
     }
 
-    private func problem(for error: any Error, _ context: IngressContext) -> Problem {
+    private func problem(
+        for error: any Error, _ request: Request, _ context: IngressContext
+    ) -> Problem {
         let problem: Problem
         switch error {
         case let error as Problem: problem = error
@@ -185,7 +187,7 @@ package struct DeviceResponder: HTTPResponder {
         default: problem = Problem(.internalError, "The server failed.", retryAfter: 10)
         }
         if problem.status >= 500 {
-            context.logger.error(
+            context.tracedLogger(of: request).error(
                 "a request failed",
                 metadata: ["error": "\(error)", "problem.code": "\(problem.code)"])
         }

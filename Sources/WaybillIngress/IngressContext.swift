@@ -12,26 +12,29 @@ package struct IngressContext: RequestContext {
     package var coreContext: CoreRequestContextStorage
     private let channel: any Channel
     private let progress = BodyProgress()
+    /// The peer's address, without a port.
+    let peerAddress: String?
 
     package init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)
         channel = source.channel
+        peerAddress = source.channel.remoteAddress?.ipAddress
     }
-
-    /// The peer's address, without a port.
-    var peerAddress: String? { channel.remoteAddress?.ipAddress }
 
     /// Bytes of the body that were read so far.
     var bytesRead: Int { progress.byteCount }
 
-    /// Names the request's trace in all of its log lines.
-    mutating func joinTrace(of request: Request) {
+    /// The logger with the request's trace; made when there is something to say, which costs a
+    /// request that says nothing no name.
+    func tracedLogger(of request: Request) -> Logger {
+        var logger = logger
         let trace = TraceContext(headers: request.headers[values: .traceparent])
         logger[metadataKey: "trace.id"] = "\(trace.traceID)"
         logger[metadataKey: "span.id"] = "\(trace.spanID)"
         if let parent = trace.parentID {
             logger[metadataKey: "span.parent_id"] = "\(parent)"
         }
+        return logger
     }
 
     /// Hands on the body piece by piece, as `take` has time for it; asks for it where the client

@@ -5,7 +5,8 @@ internal import Synchronization
 final class IngressMetrics: Sendable {
     private struct Series: Hashable {
         let route: String
-        let status: String
+        /// 0 stands for a request whose body broke off.
+        let status: Int
     }
 
     /// Bundles that were acknowledged for the first time.
@@ -26,7 +27,7 @@ final class IngressMetrics: Sendable {
 
     /// - Parameter route: a template of the route table, or `unknown`.
     func count(_ route: String, status: Int, duration: Duration) {
-        counter(Series(route: route, status: String(status))).increment()
+        counter(Series(route: route, status: status)).increment()
         let timer = durations.withLock { timers in
             if let timer = timers[route] { return timer }
             let timer = Timer(label: "waybill_request_seconds", dimensions: [("route", route)])
@@ -38,15 +39,16 @@ final class IngressMetrics: Sendable {
 
     /// A request whose body broke off.
     func countBroken(_ route: String) {
-        counter(Series(route: route, status: "broken")).increment()
+        counter(Series(route: route, status: 0)).increment()
     }
 
     private func counter(_ series: Series) -> Counter {
         requests.withLock { counters in
             if let counter = counters[series] { return counter }
+            let status = series.status == 0 ? "broken" : String(series.status)
             let counter = Counter(
                 label: "waybill_requests_total",
-                dimensions: [("route", series.route), ("status", series.status)])
+                dimensions: [("route", series.route), ("status", status)])
             counters[series] = counter
             return counter
         }

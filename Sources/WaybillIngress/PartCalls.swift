@@ -142,8 +142,10 @@ extension DeviceCall {
     /// Streams the body into a part; drops the part when the body does not come as announced.
     func receive(into receiver: PartReceiver, announced: Int?) async throws {
         do {
+            receiver.expect(byteCount: announced)
             try await context.forEachPiece(of: request) { piece in
-                try await receiver.append(Array(piece.readableBytesView))
+                let isKept = piece.withUnsafeReadableBytes { receiver.keepInMemory($0) }
+                if !isKept { try await receiver.append(Array(piece.readableBytesView)) }
             }
             if let announced, announced != receiver.byteCount {
                 throw Problem(

@@ -2,7 +2,7 @@
 enum PercentCoding {
     /// Whether each percent sign begins an encoded byte.
     static func isWellFormed(_ text: some StringProtocol) -> Bool {
-        decoded(text.utf8, only: { _ in true }) != nil
+        !text.utf8.contains(percent) || decoded(text.utf8, only: { _ in true }) != nil
     }
 
     /// A path with its unreserved characters as they are. Others stay encoded, so that `%2F` makes no

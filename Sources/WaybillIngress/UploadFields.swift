@@ -47,11 +47,12 @@ struct UploadFields {
             throw Problem(
                 .idempotencyKeyMissing, "Send the bundle's id as `Idempotency-Key: \"<uuid>\"`.")
         }
-        var text = value[...]
-        if text.count >= 2, text.hasPrefix("\""), text.hasSuffix("\"") {
+        var text = value.utf8[...]
+        let quote = UInt8(ascii: "\"")
+        if text.count >= 2, text.first == quote, text.last == quote {
             text = text.dropFirst().dropLast()
         }
-        guard values.count == 1, let id = BundleID(text) else {
+        guard values.count == 1, let id = BundleID(ascii: text) else {
             throw Problem(.invalidRequest, "Idempotency-Key is not one UUID.")
         }
         return id
@@ -68,6 +69,8 @@ struct UploadFields {
     /// The type and subtype of `Content-Type` in lower case; nil without one.
     static func mediaType(_ fields: HTTPFields) -> String? {
         guard let value = fields[.contentType] else { return nil }
+        // As nearly everybody writes them.
+        if value == "application/zip" || value == "application/json" { return value }
         let type = value.prefix { $0 != ";" }
         return type.split(separator: " ").joined().lowercased()
     }

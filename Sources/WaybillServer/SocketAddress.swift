@@ -29,8 +29,11 @@ struct SocketAddress: Sendable, Equatable, CustomStringConvertible {
     }
 
     var isLoopback: Bool {
-        host == "localhost" || host == "::1" || AddressRange("127.0.0.0/8")?.contains(host) == true
+        host == "localhost" || host == "::1" || Self.loopback?.contains(host) == true
     }
+
+    /// Asked for with every request.
+    private static let loopback = AddressRange("127.0.0.0/8")
 
     var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }

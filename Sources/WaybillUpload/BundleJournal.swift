@@ -36,7 +36,7 @@ enum BundleJournal {
         var writer = FieldWriter(capacity: 4 + body.count + checkByteCount)
         writer.integer(UInt32(body.count))
         writer.raw(body)
-        writer.raw(check(body[...], key, offset))
+        writer.raw(Array(check(body[...], key, offset)))
         return writer.bytes
     }
 

@@ -42,6 +42,24 @@ package final class PartReceiver {
             wantsSHA512: demand.expected.contains { $0.algorithm == .sha512 })
     }
 
+    /// Makes room for what is announced, as far as it will stay in memory.
+    package func expect(byteCount: Int?) {
+        guard let byteCount, case .inline(let bytesMax) = demand.storage else { return }
+        if byteCount <= bytesMax { pending.reserveCapacity(byteCount) }
+    }
+
+    /// Adds bytes at the end as long as all of them stay in memory; copies them once.
+    ///
+    /// - Returns: false when nothing was done, for ``append(_:)`` to do it.
+    package func keepInMemory(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard case .inline(let bytesMax) = demand.storage, file == nil,
+            byteCount + bytes.count <= min(bytesMax, demand.bytesMax)
+        else { return false }
+        pending.append(contentsOf: bytes)
+        byteCount += bytes.count
+        return true
+    }
+
     /// Adds bytes at the end.
     ///
     /// - Throws: ``UploadError/tooLarge(bytesMax:)`` or ``UploadError/pastDeclared(byteCount:)``,

@@ -162,7 +162,7 @@ import Testing
         try fixture.open(fixture.options()).log.close()
         let path = fixture.options().directory + "/identity"
         var writer = FieldWriter()
-        writer.raw(try fixture.bytes(path).prefix(8))
+        writer.raw(Array(try fixture.bytes(path).prefix(8)))
         writer.integer(UInt32(2))
         writer.zeros(48)
         writer.integer(Checksum.of(writer.bytes[...]))
