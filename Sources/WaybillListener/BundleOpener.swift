@@ -81,11 +81,12 @@ struct BundleOpener {
     private func secrets(
         for messages: [BundleMessage]
     ) throws -> [Result<[EpochSecret], BundleFault>] {
-        var wanted: [[DeviceEpoch]] = []
-        for message in messages {
-            let epochs = try message.epoch.map { [$0] } ?? settler.openEpochs(message.deviceID)
-            wanted.append(
-                epochs.map { DeviceEpoch(deviceID: message.deviceID, epoch: $0) })
+        let undeclared = messages.filter { $0.epoch == nil }
+        let open =
+            undeclared.isEmpty ? [:] : try settler.openEpochs(Set(undeclared.map(\.deviceID)))
+        let wanted = messages.map { message in
+            (message.epoch.map { [$0] } ?? open[message.deviceID] ?? [])
+                .map { DeviceEpoch(deviceID: message.deviceID, epoch: $0) }
         }
         let found = try settler.secrets(wanted.flatMap(\.self))
         return wanted.map { epochs in
@@ -161,12 +162,12 @@ struct BundleOpener {
                 return .streamed(
                     StreamPlan(summary: summary(reader.header, epoch: key.epoch), parts: [key]))
             }
-            var lines = try nextLines(of: reader)
+            try reader.open()
             var bundle = OpenedBundle(summary: summary(reader.header, epoch: key.epoch))
-            while !lines.isEmpty {
-                bundle.append(lines, firstIndex: 0)
-                lines = try nextLines(of: reader)
-            }
+            // The header may claim more lines than there are.
+            bundle.transactions.reserveCapacity(
+                min(reader.header.transactions, Self.linesMax, key.layout.declaredByteCount / 64))
+            while try readLines(of: reader, into: &bundle, firstIndex: 0) > 0 {}
             return .opened(bundle)
         } catch {
             throw BundleFault(error)
@@ -208,7 +209,7 @@ struct BundleOpener {
     }
 
     func password(_ message: BundleMessage, part: Int, _ secret: EpochSecret) -> [UInt8] {
-        PartPassword.derive(
+        PartPassword.deriveAtSpeed(
             secret: secret.secret,
             identity: PartIdentity(
                 tenant: message.tenantSlug.text, deviceID: message.deviceID.description,
@@ -233,11 +234,16 @@ struct BundleOpener {
                 transactionsMax: transactionsMax ?? context.options.limits.bundleTransactionsMax,
                 bundleTransactionsMax: context.options.limits.bundleTransactionsMax),
             limits: limits,
-            hasher: ContentHasher(key: context.rootKey.contentKey(tenant: message.tenant)))
+            hasher: context.contentHashers.hasher(of: message.tenant))
     }
 
-    func nextLines(of reader: LineReader) throws(OpeningError) -> [EntryLine] {
-        try reader.next(maxLines: Self.linesMax, maxBytes: Self.chunkBytesMax)
+    /// Reads the next lines into `bundle`; 0 at the part's end.
+    func readLines(
+        of reader: LineReader, into bundle: inout OpenedBundle, firstIndex: Int
+    ) throws(OpeningError) -> Int {
+        try reader.read(maxLines: Self.linesMax, maxBytes: Self.chunkBytesMax) {
+            bundle.append($0, firstIndex: firstIndex)
+        }
     }
 }
 

@@ -5,8 +5,8 @@ package import WaybillStore
 package protocol BundleSettler: AnyObject {
     /// Opens the session if there is none.
     func connect() throws(StoreError)
-    /// The epochs under which the device may seal, newest first.
-    func openEpochs(_ device: DeviceID) throws(StoreError) -> [Int]
+    /// The epochs under which each device may seal, newest first.
+    func openEpochs(_ devices: Set<DeviceID>) throws(StoreError) -> [DeviceID: [Int]]
     /// The secrets of open epochs; one that there is not is missing.
     func secrets(_ wanted: [DeviceEpoch]) throws(StoreError) -> [DeviceEpoch: DeviceSecret]
     /// Which of the bundles have a receipt, whatever it says.

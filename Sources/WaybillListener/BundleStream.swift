@@ -33,12 +33,9 @@ final class BundleStream {
             try opener.keeperBeat()
             guard let reader = try openReader() else { return nil }
             do throws(OpeningError) {
-                let lines = try opener.nextLines(of: reader)
-                guard lines.isEmpty else {
-                    var chunk = OpenedBundle(summary: plan.summary)
-                    chunk.append(lines, firstIndex: firstIndex)
-                    return chunk
-                }
+                var chunk = OpenedBundle(summary: plan.summary)
+                let count = try opener.readLines(of: reader, into: &chunk, firstIndex: firstIndex)
+                guard count == 0 else { return chunk }
             } catch {
                 throw BundleFault(error)
             }

@@ -5,12 +5,12 @@ package import WaybillStore
 package struct ListenerContext: Sendable {
     let options: ListenerOptions
     let queue: any ListenerQueue
-    let rootKey: RootKey
     let partsDirectory: String
     let reaper: PartReaper
     let deadLetters: DeadLetterFiles
     let metrics: ListenerMetrics
     let returns = ReturnBook()
+    let contentHashers: ContentHashers
     /// Makes a listener's own way into the database; called on the listener's thread. Nil while
     /// the database has not been reached yet.
     let makeSettler: @Sendable () -> (any BundleSettler)?
@@ -22,7 +22,7 @@ package struct ListenerContext: Sendable {
     ) {
         self.options = options
         self.queue = queue
-        self.rootKey = rootKey
+        contentHashers = ContentHashers(rootKey: rootKey)
         self.partsDirectory = partsDirectory
         self.reaper = reaper
         self.deadLetters = deadLetters

@@ -77,38 +77,34 @@ enum BundleFault: Error {
 }
 
 extension OpenedBundle {
-    /// Takes over lines of a part; ``TransactionRow/bundle`` is set when the batch is put together.
+    /// Takes over a line of a part; ``TransactionRow/bundle`` is set when the batch is put together.
     ///
     /// - Parameter firstIndex: of the part's first transaction in the bundle.
-    mutating func append(_ lines: [EntryLine], firstIndex: Int) {
-        for line in lines {
-            byteCount += line.raw.count
-            let index = firstIndex + line.index
-            switch line.result {
-            case .transaction(let transaction):
-                transactions.append(TransactionRow(transaction, index: index, raw: line.raw))
-            case .rejected(let code, let detail, let id):
-                rejected.append(
-                    RejectedLine(
-                        bundle: 0, index: index, id: id.flatMap { TransactionID(bytes: $0) },
-                        code: RejectionCode(rawValue: code) ?? .invalidJSON, detail: detail,
-                        raw: line.raw))
-            }
+    mutating func append(_ line: EntryLine, firstIndex: Int) {
+        byteCount += line.raw.count
+        let index = firstIndex + line.index
+        switch line.result {
+        case .transaction(let transaction):
+            transactions.append(TransactionRow(transaction, index: index))
+        case .rejected(let code, let detail, let id):
+            rejected.append(
+                RejectedLine(
+                    bundle: 0, index: index, id: id.flatMap { TransactionID(bytes: $0) },
+                    code: RejectionCode(rawValue: code) ?? .invalidJSON, detail: detail,
+                    raw: line.raw))
         }
     }
 }
 
 extension TransactionRow {
-    fileprivate init(_ line: LineTransaction, index: Int, raw: ArraySlice<UInt8>) {
-        let content: TransactionRow.Content =
-            switch line.content {
-            case .json(let text): .json(text)
-            case .body(let contentType, let bytes): .body(contentType: contentType, bytes: bytes)
-            }
+    fileprivate init(_ line: LineTransaction, index: Int) {
+        let texts = line.texts
         self.init(
             bundle: 0, index: index, id: TransactionID(high: line.idHigh, low: line.idLow),
-            type: line.type, occurredAt: Timestamp(microseconds: line.occurredAtMicroseconds),
-            offsetMinutes: line.offsetMinutes, actor: line.actor, content: content,
-            contentHash: Digest256(bytes: line.contentHash) ?? .zero, raw: raw)
+            occurredAt: Timestamp(microseconds: line.occurredAtMicroseconds),
+            offsetMinutes: line.offsetMinutes, contentHash: Digest256(words: line.hash.words),
+            texts: TransactionRow.Texts(
+                bytes: texts.bytes, type: texts.type, actor: texts.actor,
+                contentType: texts.contentType, content: texts.content, raw: texts.raw))
     }
 }

@@ -208,6 +208,11 @@ struct SettlingBatch {
     ) throws {
         var rows: [TransactionRow] = []
         var rejected: [RejectedLine] = []
+        rows.reserveCapacity(
+            bundles.reduce(0) { count, bundle in
+                guard case .opened(let bundle) = bundle.content else { return count }
+                return count + bundle.transactions.count
+            })
         for (ordinal, bundle) in bundles.enumerated()
         where !transaction.alreadySettled.contains(ordinal) {
             switch bundle.content {

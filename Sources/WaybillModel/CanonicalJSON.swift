@@ -11,15 +11,12 @@ package enum CanonicalJSON {
     static func receipt(
         _ content: ReceiptContent, sequence: Int64, previous: Digest256, keyID: String
     ) -> [UInt8] {
-        var members = MemberWriter()
+        var members = MemberWriter(capacity: 1024)
         members.text("bundle_id", content.bundleID.description)
         members.text("bundle_sha256", content.bundleDigest.description)
         if let code = content.code { members.text("code", code.rawValue) }
         if let counts = content.counts {
-            members.raw(
-                "counts",
-                #"{"accepted":\#(counts.accepted),"conflict":\#(counts.conflict),"#
-                    + #""duplicate":\#(counts.duplicate),"rejected":\#(counts.rejected)}"#)
+            members.raw("counts", counts.canonicalText)
         }
         if let detail = content.detail { members.text("detail", detail) }
         members.text("device_id", content.deviceID.description)
@@ -36,21 +33,34 @@ package enum CanonicalJSON {
     /// Appends a string literal with the escapes that section 3.2.2.2 asks for, and no others.
     package static func appendString(_ text: String, to output: inout [UInt8]) {
         output.append(UInt8(ascii: "\""))
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-                output.append(UInt8(ascii: "\\"))
-                output.append(byte)
-            case 0x08: output.append(contentsOf: #"\b"#.utf8)
-            case 0x09: output.append(contentsOf: #"\t"#.utf8)
-            case 0x0a: output.append(contentsOf: #"\n"#.utf8)
-            case 0x0c: output.append(contentsOf: #"\f"#.utf8)
-            case 0x0d: output.append(contentsOf: #"\r"#.utf8)
-            case 0..<0x20: output.append(contentsOf: (#"\u00"# + Hexadecimal.encode([byte])).utf8)
-            default: output.append(byte)
+        var text = text
+        text.withUTF8 { bytes in
+            var start = 0
+            for (index, byte) in bytes.enumerated() {
+                guard byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") else {
+                    continue
+                }
+                output.append(contentsOf: UnsafeBufferPointer(rebasing: bytes[start..<index]))
+                appendEscape(of: byte, to: &output)
+                start = index + 1
             }
+            output.append(contentsOf: UnsafeBufferPointer(rebasing: bytes[start...]))
         }
         output.append(UInt8(ascii: "\""))
+    }
+
+    private static func appendEscape(of byte: UInt8, to output: inout [UInt8]) {
+        switch byte {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+            output.append(UInt8(ascii: "\\"))
+            output.append(byte)
+        case 0x08: output.append(contentsOf: #"\b"#.utf8)
+        case 0x09: output.append(contentsOf: #"\t"#.utf8)
+        case 0x0a: output.append(contentsOf: #"\n"#.utf8)
+        case 0x0c: output.append(contentsOf: #"\f"#.utf8)
+        case 0x0d: output.append(contentsOf: #"\r"#.utf8)
+        default: output.append(contentsOf: (#"\u00"# + Hexadecimal.encode([byte])).utf8)
+        }
     }
 
     private static func append(_ value: JSONValue, to output: inout [UInt8]) {
@@ -108,69 +118,5 @@ package enum CanonicalJSON {
             let sign = exponent > 0 ? "+" : "-"
             return "\(digits.prefix(1))\(rest)e\(sign)\(abs(exponent - 1))"
         }
-    }
-}
-
-/// Writes the members of one object, in the order given.
-private struct MemberWriter {
-    private var output: [UInt8] = [UInt8(ascii: "{")]
-    private var isFirst = true
-
-    mutating func text(_ name: String, _ value: String) {
-        begin(name)
-        CanonicalJSON.appendString(value, to: &output)
-    }
-
-    mutating func number(_ name: String, _ value: Int64) {
-        raw(name, String(value))
-    }
-
-    mutating func raw(_ name: String, _ value: String) {
-        begin(name)
-        output.append(contentsOf: value.utf8)
-    }
-
-    mutating func exceptions(_ exceptions: [ReceiptException]) {
-        begin("exceptions")
-        output.append(UInt8(ascii: "["))
-        for (index, exception) in exceptions.enumerated() {
-            if index > 0 { output.append(UInt8(ascii: ",")) }
-            output.append(contentsOf: Self.encode(exception))
-        }
-        output.append(UInt8(ascii: "]"))
-    }
-
-    mutating func finish() -> [UInt8] {
-        output.append(UInt8(ascii: "}"))
-        return output
-    }
-
-    private mutating func begin(_ name: String) {
-        if !isFirst { output.append(UInt8(ascii: ",")) }
-        isFirst = false
-        CanonicalJSON.appendString(name, to: &output)
-        output.append(UInt8(ascii: ":"))
-    }
-
-    private static func encode(_ exception: ReceiptException) -> [UInt8] {
-        var members = MemberWriter()
-        switch exception {
-        case .one(let index, let id, let outcome, let code, let detail):
-            if let code { members.text("code", code) }
-            if let detail { members.text("detail", detail) }
-            if let id {
-                members.text("id", id.description)
-            } else {
-                members.raw("id", "null")
-            }
-            members.number("index", Int64(index))
-            members.text("outcome", outcome.rawValue)
-        case .run(let from, let count, let outcome, let code):
-            if let code { members.text("code", code) }
-            members.number("count", Int64(count))
-            members.number("from", Int64(from))
-            members.text("outcome", outcome.rawValue)
-        }
-        return members.finish()
     }
 }

@@ -2,12 +2,13 @@ package import Crypto
 
 /// 32 bytes of a SHA-256; shown and sent as lower-case hexadecimal.
 package struct Digest256: Hashable, Sendable {
-    private let words: (UInt64, UInt64, UInt64, UInt64)
+    /// Most significant byte first.
+    package let words: (UInt64, UInt64, UInt64, UInt64)
 
     /// 32 zero bytes: what stands before the first receipt of a device.
     package static let zero = Digest256(words: (0, 0, 0, 0))
 
-    private init(words: (UInt64, UInt64, UInt64, UInt64)) {
+    package init(words: (UInt64, UInt64, UInt64, UInt64)) {
         self.words = words
     }
 

@@ -15,6 +15,12 @@ package struct OutcomeCounts: Codable, Sendable, Equatable {
     }
 
     package var total: Int { accepted + duplicate + rejected + conflict }
+
+    /// As a JSON object in canonical form.
+    package var canonicalText: String {
+        #"{"accepted":\#(accepted),"conflict":\#(conflict),"duplicate":\#(duplicate),"#
+            + #""rejected":\#(rejected)}"#
+    }
 }
 
 /// One transaction that was not accepted, or a run of neighbours with one outcome.
@@ -91,11 +97,10 @@ package struct ReceiptSigner: Sendable {
     package func sign(
         _ content: ReceiptContent, sequence: Int64, previous: Digest256
     ) throws -> SignedReceipt {
-        let canonical = CanonicalJSON.receipt(
+        var document = CanonicalJSON.receipt(
             content, sequence: sequence, previous: previous, keyID: keyID)
-        let hash = Digest256.of(canonical)
+        let hash = Digest256.of(document)
         let signature = Array(try key.signature(for: Self.context + hash.bytes))
-        var document = canonical
         document.removeLast()
         document.append(
             contentsOf:

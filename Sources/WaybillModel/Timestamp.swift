@@ -48,10 +48,36 @@ extension Timestamp: CustomStringConvertible {
         }
         let date = CivilDate(daysSince1970: days)
         let seconds = rest / 1_000_000
-        return Self.padded(date.year, 4) + "-" + Self.padded(date.month, 2) + "-"
-            + Self.padded(date.day, 2) + "T" + Self.padded(seconds / 3600, 2) + ":"
-            + Self.padded(seconds / 60 % 60, 2) + ":" + Self.padded(seconds % 60, 2) + "."
-            + Self.padded(rest % 1_000_000, 6) + "Z"
+        guard (0...9999).contains(date.year) else {
+            return Self.padded(date.year, 4)
+                + Self.text(date, seconds, rest % 1_000_000).dropFirst(4)
+        }
+        return Self.text(date, seconds, rest % 1_000_000)
+    }
+
+    /// Of a year with four digits; of another one the last four.
+    private static func text(_ date: CivilDate, _ seconds: Int64, _ microseconds: Int64) -> String {
+        String(unsafeUninitializedCapacity: 27) { buffer in
+            var position = 0
+            func append(_ value: Int64, _ width: Int, then mark: Unicode.Scalar) {
+                var rest = value.magnitude
+                for place in stride(from: position + width - 1, through: position, by: -1) {
+                    buffer[place] = UInt8(ascii: "0") + UInt8(rest % 10)
+                    rest /= 10
+                }
+                position += width
+                buffer[position] = UInt8(ascii: mark)
+                position += 1
+            }
+            append(date.year, 4, then: "-")
+            append(date.month, 2, then: "-")
+            append(date.day, 2, then: "T")
+            append(seconds / 3600, 2, then: ":")
+            append(seconds / 60 % 60, 2, then: ":")
+            append(seconds % 60, 2, then: ".")
+            append(microseconds, 6, then: "Z")
+            return 27
+        }
     }
 
     private static func padded(_ value: Int64, _ width: Int) -> String {

@@ -10,9 +10,12 @@ internal import CLibcrypto
     /// Bytes of `keyStream` not yet used are those from here on.
     private var position: Int
 
-    private static let streamCount = 16 << 10
+    private let streamCount: Int
 
-    init(key: [UInt8]) throws(OpeningError) {
+    private static let streamCountMax = 16 << 10
+
+    /// - Parameter byteCount: of all that will be deciphered; it may be less.
+    init(key: [UInt8], byteCount: Int) throws(OpeningError) {
         guard let context = unsafe EVP_CIPHER_CTX_new() else { throw .library("out of memory") }
         let status = unsafe EVP_EncryptInit_ex(context, EVP_aes_256_ecb(), nil, key, nil)
         guard status == 1, unsafe EVP_CIPHER_CTX_set_padding(context, 0) == 1 else {
@@ -20,9 +23,10 @@ internal import CLibcrypto
             throw .library("AES-256-ECB cannot be set up")
         }
         unsafe self.context = unsafe context
-        counters = [UInt8](repeating: 0, count: Self.streamCount)
+        streamCount = min(Self.streamCountMax, (max(1, byteCount) + 15) / 16 * 16)
+        counters = [UInt8](repeating: 0, count: streamCount)
         keyStream = counters
-        position = Self.streamCount
+        position = streamCount
     }
 
     deinit {
@@ -50,7 +54,7 @@ internal import CLibcrypto
 
     /// Enciphers the next counters: as many as are wanted, in whole blocks, up to the buffer.
     private mutating func refill(wanted: Int) throws(OpeningError) {
-        let count = min(Self.streamCount, (wanted + 15) / 16 * 16)
+        let count = min(streamCount, (wanted + 15) / 16 * 16)
         let first = counter
         unsafe counters.withUnsafeMutableBytes { raw in
             for index in 0..<count / 16 {
@@ -60,7 +64,7 @@ internal import CLibcrypto
             }
         }
         counter += UInt64(count / 16)
-        position = Self.streamCount - count
+        position = streamCount - count
         var written: Int32 = 0
         let context = unsafe context
         let start = position

@@ -36,10 +36,19 @@ package final class LineReader {
     /// a header that is none, does not fit or counts other lines than there are; and what the
     /// opener throws. Nothing of a part should be kept before the end was reached without error.
     package func next(maxLines: Int, maxBytes: Int) throws(OpeningError) -> [EntryLine] {
-        try open()
         var lines: [EntryLine] = []
+        _ = try read(maxLines: maxLines, maxBytes: maxBytes) { lines.append($0) }
+        return lines
+    }
+
+    /// As ``next(maxLines:maxBytes:)``, but hands over line by line, and says how many there were.
+    package func read(
+        maxLines: Int, maxBytes: Int, _ take: (EntryLine) -> Void
+    ) throws(OpeningError) -> Int {
+        try open()
+        var count = 0
         var byteCount = 0
-        while lines.count < max(1, maxLines), byteCount < maxBytes || lines.isEmpty {
+        while count < max(1, maxLines), byteCount < maxBytes || count == 0 {
             guard let line = try nextLine() else {
                 guard lineCount == header.transactions else {
                     throw .bindingMismatch(
@@ -52,12 +61,14 @@ package final class LineReader {
                     "the header's transactions counts fewer lines than there are")
             }
             let result =
-                line.isOverlong ? reader.readOverlong(line.bytes) : reader.read(line.bytes)
-            lines.append(EntryLine(index: lineCount, raw: line.bytes, result: result))
+                line.isOverlong
+                ? reader.readOverlong(line.text, line.range) : reader.read(line.text, line.range)
+            take(EntryLine(index: lineCount, result: result, text: line.text, range: line.range))
             lineCount += 1
-            byteCount += line.bytes.count
+            count += 1
+            byteCount += line.range.count
         }
-        return lines
+        return count
     }
 
     /// Reads the header if it has not been read; throws as the first call of `next` does.
@@ -70,14 +81,17 @@ package final class LineReader {
     private func readHeader() throws(OpeningError) {
         guard let line = try nextLine() else { throw .headerInvalid("the entry is empty") }
         guard !line.isOverlong else { throw .headerInvalid("the line is over the limit") }
-        guard !line.bytes.starts(with: [0xef, 0xbb, 0xbf]) else {
+        let bytes = line.text[line.range]
+        guard !bytes.starts(with: [0xef, 0xbb, 0xbf]) else {
             throw .headerInvalid("the entry begins with a byte order mark")
         }
-        header = try HeaderReader.read(line.bytes, binding: binding, depthMax: limits.depthMax)
+        header = try HeaderReader.read(bytes, binding: binding, depthMax: limits.depthMax)
     }
 
     private struct RawLine {
-        let bytes: ArraySlice<UInt8>
+        /// What holds the line.
+        let text: [UInt8]
+        let range: Range<Int>
         let isOverlong: Bool
     }
 
@@ -92,9 +106,10 @@ package final class LineReader {
             }
             let rest = buffer.count - position
             if rest > limits.recordBytesMax {
-                let beginning = buffer[position..<position + limits.recordBytesMax]
+                let text = buffer
+                let range = position..<position + limits.recordBytesMax
                 try skipToLineFeed()
-                return RawLine(bytes: beginning, isOverlong: true)
+                return RawLine(text: text, range: range, isOverlong: true)
             }
             searched = rest
             if isAtEnd {
@@ -109,7 +124,7 @@ package final class LineReader {
 
     private func rawLine(from start: Int, count: Int) -> RawLine {
         let kept = min(count, limits.recordBytesMax)
-        return RawLine(bytes: buffer[start..<start + kept], isOverlong: count > kept)
+        return RawLine(text: buffer, range: start..<start + kept, isOverlong: count > kept)
     }
 
     private func lineFeed(from start: Int) -> Int? {

@@ -45,20 +45,26 @@ struct UUIDWords: Equatable {
 
     /// Reads 8-4-4-4-12 hexadecimal digits in either case.
     init?(_ text: UnsafeRawBufferPointer) {
-        guard text.count == 36 else { return nil }
-        var words: (UInt64, UInt64) = (0, 0)
-        for index in 0..<36 {
-            let byte = unsafe text[index]
-            if index == 8 || index == 13 || index == 18 || index == 23 {
-                guard byte == UInt8(ascii: "-") else { return nil }
-            } else {
-                guard let digit = hexadecimalValue(byte) else { return nil }
-                words.0 = words.0 << 4 | words.1 >> 60
-                words.1 = words.1 << 4 | UInt64(digit)
+        guard text.count == 36, unsafe text[8] == UInt8(ascii: "-"),
+            unsafe text[13] == UInt8(ascii: "-"), unsafe text[18] == UInt8(ascii: "-"),
+            unsafe text[23] == UInt8(ascii: "-")
+        else { return nil }
+        // No branch a digit: whether one is a letter is chance.
+        var fault: UInt8 = 0
+        func digits(_ range: Range<Int>) -> UInt64 {
+            var word: UInt64 = 0
+            for index in range {
+                let byte = unsafe text[index]
+                let isNoDigit: UInt8 = byte &- 0x30 > 9 ? 1 : 0
+                let isNoLetter: UInt8 = (byte | 0x20) &- 0x61 > 5 ? 1 : 0
+                fault |= isNoDigit & isNoLetter
+                word = word << 4 | UInt64((byte & 15) &+ 9 &* (byte >> 6))
             }
+            return word
         }
-        high = words.0
-        low = words.1
+        high = digits(0..<8) << 32 | digits(9..<13) << 16 | digits(14..<18)
+        low = digits(19..<23) << 48 | digits(24..<36)
+        guard fault == 0 else { return nil }
     }
 
     /// 16 bytes in network order.

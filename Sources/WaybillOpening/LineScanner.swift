@@ -16,6 +16,9 @@
         /// The canonical value.
         let value: Range<Int>
         let kind: Kind
+
+        /// A string whose text, between its quotes, is its content: an escape is always longer.
+        var isPlainString: Bool { kind == .string && text.count - 2 == value.count - 5 }
     }
 
     /// A member of an object within the line, in canonical form: its key, then its value.
@@ -229,6 +232,14 @@ extension LineScanner {
     private mutating func sortMembers(from first: Int, isLine: Bool) {
         let base = unsafe UnsafeRawPointer(canonical.base)
         func order(_ left: Span, _ right: Span) -> Int {
+            // With three bytes of both keys behind their lengths, mostly all is said.
+            if left.keyEnd - left.start >= 8, right.keyEnd - right.start >= 8 {
+                let first = unsafe UInt64(
+                    bigEndian: (base + left.start).loadUnaligned(as: UInt64.self))
+                let second = unsafe UInt64(
+                    bigEndian: (base + right.start).loadUnaligned(as: UInt64.self))
+                if first != second { return first < second ? -1 : 1 }
+            }
             // A key begins with its length, so the shorter common part decides unless equal.
             let count = min(left.keyEnd - left.start, right.keyEnd - right.start)
             return unsafe Int(compare(base + left.start, base + right.start, count))

@@ -47,7 +47,8 @@ package final class PartOpener {
             ArchiveLimits(
                 partUnzippedBytesMax: limits.partUnzippedBytesMax, ratioMax: limits.ratioMax
             ).unzippedBytesMax(zippedCount: layout.zippedCount))
-        cipher = try CounterCipher(key: keys.encryption)
+        cipher = try CounterCipher(
+            key: keys.encryption, byteCount: layout.ciphertextCount)
         inflater = try Inflater()
     }
 

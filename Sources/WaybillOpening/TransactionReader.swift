@@ -8,13 +8,15 @@ struct TransactionReader: ~Copyable {
         self.hasher = hasher
     }
 
-    mutating func read(_ line: ArraySlice<UInt8>) -> EntryLine.Result {
-        unsafe line.withUnsafeBytes { bytes in
-            let fault = unsafe scanner.scan(bytes)
+    /// - Parameter range: of the line in `text`.
+    mutating func read(_ text: [UInt8], _ range: Range<Int>) -> EntryLine.Result {
+        unsafe text.withUnsafeBytes { bytes in
+            let line = unsafe UnsafeRawBufferPointer(rebasing: bytes[range])
+            let fault = unsafe scanner.scan(line)
             let found = Found(scanner)
             do throws(LineFault) {
                 if let fault { throw fault }
-                return .transaction(try transaction(found, line))
+                return .transaction(try transaction(found, text, range))
             } catch {
                 return rejected(error, found)
             }
@@ -22,15 +24,15 @@ struct TransactionReader: ~Copyable {
     }
 
     /// A line of which only the beginning is there.
-    mutating func readOverlong(_ beginning: ArraySlice<UInt8>) -> EntryLine.Result {
-        unsafe beginning.withUnsafeBytes { bytes in
-            _ = unsafe scanner.scan(bytes)
+    mutating func readOverlong(_ text: [UInt8], _ range: Range<Int>) -> EntryLine.Result {
+        unsafe text.withUnsafeBytes { bytes in
+            _ = unsafe scanner.scan(UnsafeRawBufferPointer(rebasing: bytes[range]))
             return rejected(
                 LineFault(.tooLong, "the line is over the limit"), Found(scanner))
         }
     }
 
-    private func rejected(_ fault: LineFault, _ found: borrowing Found) -> EntryLine.Result {
+    private func rejected(_ fault: LineFault, _ found: Found) -> EntryLine.Result {
         let id = unsafe scanner.string(found.id).flatMap { unsafe UUIDWords($0) }
         return unsafe .rejected(
             code: fault.code.rawValue, detail: "\(fault.detail)", id: id?.bytes)
@@ -63,7 +65,7 @@ struct TransactionReader: ~Copyable {
     }
 
     private func transaction(
-        _ found: Found, _ line: ArraySlice<UInt8>
+        _ found: Found, _ text: [UInt8], _ line: Range<Int>
     ) throws(LineFault) -> LineTransaction {
         guard let idText = unsafe scanner.string(found.id), let id = unsafe UUIDWords(idText) else {
             throw LineFault(.id, "id is missing or not a UUID")
@@ -74,11 +76,13 @@ struct TransactionReader: ~Copyable {
         guard let timeText = unsafe scanner.string(found.occurredAt),
             let time = unsafe DateTime(timeText)
         else { throw LineFault(.time, "occurred_at is an RFC 3339 time with offset") }
-        let (content, hash) = try unsafe content(found, type, time.microseconds, line)
+        let content = try unsafe content(found, type, time.microseconds)
+        try checkActor(found)
         return LineTransaction(
-            idHigh: id.high, idLow: id.low, type: unsafe String(decoding: type, as: UTF8.self),
-            occurredAtMicroseconds: time.microseconds, offsetMinutes: time.offsetMinutes,
-            actor: try actor(found), content: content, contentHash: hash)
+            idHigh: id.high, idLow: id.low, occurredAtMicroseconds: time.microseconds,
+            // Less than a day.
+            offsetMinutes: Int16(truncatingIfNeeded: time.offsetMinutes), hash: content.hash,
+            texts: texts(found, body: content.body, text, line))
     }
 
     private func isLabel(_ text: UnsafeRawBufferPointer, max: Int) -> Bool {
@@ -86,28 +90,25 @@ struct TransactionReader: ~Copyable {
         return (1...max).contains(characters) && !hasControl
     }
 
-    private func actor(_ found: Found) throws(LineFault) -> String? {
-        guard let member = found.actor, member.kind != .null else { return nil }
+    private func checkActor(_ found: Found) throws(LineFault) {
+        guard let member = found.actor, member.kind != .null else { return }
         guard let text = unsafe scanner.string(found.actor),
             unsafe measure(text).characters <= 128
         else { throw LineFault(.json, "actor is a string of up to 128 characters") }
-        return unsafe String(decoding: text, as: UTF8.self)
     }
 
+    /// The content's hash, and the body if it is not JSON.
     private func content(
-        _ found: Found, _ type: UnsafeRawBufferPointer, _ microseconds: Int64,
-        _ line: ArraySlice<UInt8>
-    ) throws(LineFault) -> (LineTransaction.Content, hash: [UInt8]) {
+        _ found: Found, _ type: UnsafeRawBufferPointer, _ microseconds: Int64
+    ) throws(LineFault) -> (hash: ContentHash, body: [UInt8]?) {
         if let payload = found.payload {
             guard found.body == nil, found.contentType == nil else {
                 throw LineFault(.body, "a transaction has payload or body, not both")
             }
-            let text = payload.text
             let hash = unsafe hasher.hash(
                 type: type, microseconds: microseconds,
                 payload: scanner.canonical.bytes(payload.value))
-            let start = line.startIndex
-            return (.json(line[start + text.lowerBound..<start + text.upperBound]), hash)
+            return (hash, nil)
         }
         guard found.body != nil else {
             throw LineFault(.body, "a transaction has payload or body")
@@ -122,7 +123,51 @@ struct TransactionReader: ~Copyable {
         else { throw LineFault(.body, "body is standard base64 with padding") }
         let hash = unsafe hasher.hash(
             type: type, microseconds: microseconds, contentType: contentType, body: bytes)
-        let name = unsafe String(decoding: contentType, as: UTF8.self)
-        return (.body(contentType: name, bytes: bytes), hash)
+        return (hash, bytes)
+    }
+
+    /// Where the line's texts lie: in the line itself; in a copy with more behind it for a body, and
+    /// for strings that are written with escapes.
+    private func texts(
+        _ found: Found, body: [UInt8]?, _ text: [UInt8], _ line: Range<Int>
+    ) -> LineTransaction.Texts {
+        let actor = found.actor.flatMap { $0.kind == .null ? nil : $0 }
+        var isPlain = body == nil
+        if let type = found.type { isPlain = isPlain && type.isPlainString }
+        if let actor { isPlain = isPlain && actor.isPlainString }
+        if isPlain {
+            func range(_ member: LineScanner.Member?, quotes: Int) -> Range<Int32> {
+                guard let member else { return 0..<0 }
+                return Int32(
+                    line.lowerBound + member.text.lowerBound + quotes)..<Int32(
+                        line.lowerBound + member.text.upperBound - quotes)
+            }
+            return LineTransaction.Texts(
+                bytes: text, type: range(found.type, quotes: 1),
+                actor: actor.map { range($0, quotes: 1) }, contentType: nil,
+                content: range(found.payload, quotes: 0),
+                raw: Int32(line.lowerBound)..<Int32(line.upperBound))
+        }
+        var copy = Array(text[line])
+        func append(_ member: LineScanner.Member?) -> Range<Int32> {
+            let start = Int32(copy.count)
+            if let value = unsafe scanner.string(member) { unsafe copy.append(contentsOf: value) }
+            return start..<Int32(copy.count)
+        }
+        let type = append(found.type)
+        let actorRange = actor.map { append($0) }
+        guard let body else {
+            let payload = found.payload?.text ?? 0..<0
+            return LineTransaction.Texts(
+                bytes: copy, type: type, actor: actorRange, contentType: nil,
+                content: Int32(payload.lowerBound)..<Int32(payload.upperBound),
+                raw: 0..<Int32(line.count))
+        }
+        let contentType = append(found.contentType)
+        let start = Int32(copy.count)
+        copy.append(contentsOf: body)
+        return LineTransaction.Texts(
+            bytes: copy, type: type, actor: actorRange, contentType: contentType,
+            content: start..<Int32(copy.count), raw: 0..<Int32(line.count))
     }
 }

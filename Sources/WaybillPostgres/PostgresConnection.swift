@@ -193,11 +193,9 @@ extension PostgresConnection {
     }
 
     /// Hands bytes of a COPY to the server.
-    func putCopyData(_ bytes: [UInt8]) throws(PostgresError) {
-        let status = unsafe bytes.withUnsafeBytes { bytes in
-            unsafe PQputCopyData(
-                raw, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), Int32(bytes.count))
-        }
+    func putCopyData(_ bytes: UnsafeRawBufferPointer) throws(PostgresError) {
+        let status = unsafe PQputCopyData(
+            raw, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), Int32(bytes.count))
         guard status == 1 else {
             throw .connectionLost(unsafe Self.text(PQerrorMessage(raw)))
         }

@@ -59,59 +59,57 @@ package struct PostgresParameter: Sendable {
         PostgresParameter([1] + Array(text))
     }
 
-    package static func int2s(_ values: some Sequence<Int16>) -> PostgresParameter {
-        array(of: 21, values) { $0.appendBigEndian($1) }
+    package static func int2s(_ values: [Int16]) -> PostgresParameter {
+        array(of: 21, values, byteCount: 2) { $0.appendBigEndian($1) }
     }
 
-    package static func int4s(_ values: some Sequence<Int32>) -> PostgresParameter {
-        array(of: 23, values) { $0.appendBigEndian($1) }
+    package static func int4s(_ values: [Int32]) -> PostgresParameter {
+        array(of: 23, values, byteCount: 4) { $0.appendBigEndian($1) }
     }
 
-    package static func int8s(_ values: some Sequence<Int64>) -> PostgresParameter {
-        array(of: 20, values) { $0.appendBigEndian($1) }
+    package static func int8s(_ values: [Int64]) -> PostgresParameter {
+        array(of: 20, values, byteCount: 8) { $0.appendBigEndian($1) }
     }
 
     /// - Parameter values: nil is null.
-    package static func optionalInt8s(_ values: some Sequence<Int64?>) -> PostgresParameter {
+    package static func optionalInt8s(_ values: [Int64?]) -> PostgresParameter {
         optionalArray(of: 20, values) { $0.appendBigEndian($1) }
     }
 
-    package static func texts(_ values: some Sequence<String>) -> PostgresParameter {
-        array(of: 25, values) { $0.append(contentsOf: $1.utf8) }
+    package static func texts(_ values: [String]) -> PostgresParameter {
+        array(of: 25, values, byteCount: 24) { $0.append(contentsOf: $1.utf8) }
     }
 
     /// - Parameter values: nil is null.
-    package static func optionalTexts(_ values: some Sequence<String?>) -> PostgresParameter {
+    package static func optionalTexts(_ values: [String?]) -> PostgresParameter {
         optionalArray(of: 25, values) { $0.append(contentsOf: $1.utf8) }
     }
 
-    package static func byteArrays(_ values: some Sequence<[UInt8]>) -> PostgresParameter {
-        array(of: 17, values) { $0.append(contentsOf: $1) }
+    package static func byteArrays(_ values: [[UInt8]]) -> PostgresParameter {
+        array(of: 17, values, byteCount: 32) { $0.append(contentsOf: $1) }
     }
 
     /// - Parameter values: nil is null.
-    package static func optionalByteArrays(_ values: some Sequence<[UInt8]?>) -> PostgresParameter {
+    package static func optionalByteArrays(_ values: [[UInt8]?]) -> PostgresParameter {
         optionalArray(of: 17, values) { $0.append(contentsOf: $1) }
     }
 
-    package static func uuids(_ values: some Sequence<UUIDWords>) -> PostgresParameter {
-        array(of: 2950, values) { $0.appendUUID($1) }
+    package static func uuids(_ values: [UUIDWords]) -> PostgresParameter {
+        array(of: 2950, values, byteCount: 16) { $0.appendUUID($1) }
     }
 
     /// - Parameter values: nil is null.
-    package static func optionalUUIDs(_ values: some Sequence<UUIDWords?>) -> PostgresParameter {
+    package static func optionalUUIDs(_ values: [UUIDWords?]) -> PostgresParameter {
         optionalArray(of: 2950, values) { $0.appendUUID($1) }
     }
 
     /// - Parameter microseconds: since 1970-01-01T00:00:00Z.
-    package static func timestamps(_ microseconds: some Sequence<Int64>) -> PostgresParameter {
-        array(of: 1184, microseconds) { $0.appendBigEndian($1 &- epochOffset) }
+    package static func timestamps(_ microseconds: [Int64]) -> PostgresParameter {
+        array(of: 1184, microseconds, byteCount: 8) { $0.appendBigEndian($1 &- epochOffset) }
     }
 
     /// - Parameter texts: JSON, UTF-8; nil is null. The server checks it.
-    package static func optionalJSONBs(
-        _ texts: some Sequence<ArraySlice<UInt8>?>
-    ) -> PostgresParameter {
+    package static func optionalJSONBs(_ texts: [ArraySlice<UInt8>?]) -> PostgresParameter {
         optionalArray(of: 3802, texts) { output, text in
             output.append(1)
             output.append(contentsOf: text)
@@ -127,48 +125,57 @@ package struct PostgresParameter: Sendable {
         return output
     }
 
+    // The lists above are arrays, not any sequence, so that what follows is compiled for each type.
+
+    /// - Parameter byteCount: about what an element takes.
     private static func array<Element>(
-        of type: Int32, _ values: some Sequence<Element>,
+        of type: Int32, _ values: [Element], byteCount: Int,
         _ write: (inout [UInt8], Element) -> Void
     ) -> PostgresParameter {
-        optionalArray(of: type, values.lazy.map(Optional.some), write)
+        guard !values.isEmpty else { return empty(of: type) }
+        var output = header(of: type, count: values.count, hasNull: false, byteCount: byteCount)
+        for value in values { output.appendWithLength { write(&$0, value) } }
+        return PostgresParameter(output)
+    }
+
+    private static func optionalArray<Element>(
+        of type: Int32, _ values: [Element?], _ write: (inout [UInt8], Element) -> Void
+    ) -> PostgresParameter {
+        guard !values.isEmpty else { return empty(of: type) }
+        let hasNull = values.contains { $0 == nil }
+        var output = header(of: type, count: values.count, hasNull: hasNull, byteCount: 16)
+        for value in values {
+            if let value {
+                output.appendWithLength { write(&$0, value) }
+            } else {
+                output.appendBigEndian(Int32(-1))
+            }
+        }
+        return PostgresParameter(output)
     }
 
     /// `array_send` of PostgreSQL: dimensions, whether nulls occur, element type, then for the one
-    /// dimension its count and lower bound, then each element with its length.
-    private static func optionalArray<Element>(
-        of type: Int32, _ values: some Sequence<Element?>,
-        _ write: (inout [UInt8], Element) -> Void
-    ) -> PostgresParameter {
+    /// dimension its count and lower bound; each element follows with its length.
+    private static func header(
+        of type: Int32, count: Int, hasNull: Bool, byteCount: Int
+    ) -> [UInt8] {
         var output: [UInt8] = []
-        output.reserveCapacity(20 + 24 * values.underestimatedCount)
+        output.reserveCapacity(20 + (4 + byteCount) * count)
         output.appendBigEndian(Int32(1))
-        output.appendBigEndian(Int32(0))
+        output.appendBigEndian(Int32(hasNull ? 1 : 0))
         output.appendBigEndian(type)
-        output.appendBigEndian(Int32(0))
+        output.appendBigEndian(Int32(clamping: count))
         output.appendBigEndian(Int32(1))
-        var count: Int32 = 0
-        var hasNull = false
-        for value in values {
-            count += 1
-            guard let value else {
-                hasNull = true
-                output.appendBigEndian(Int32(-1))
-                continue
-            }
-            output.appendWithLength { write(&$0, value) }
-        }
-        guard count > 0 else {
-            return PostgresParameter(
-                encoding { empty in
-                    empty.appendBigEndian(Int32(0))
-                    empty.appendBigEndian(Int32(0))
-                    empty.appendBigEndian(type)
-                })
-        }
-        output.replaceBigEndian(at: 4, with: hasNull ? 1 : 0)
-        output.replaceBigEndian(at: 12, with: count)
-        return PostgresParameter(output)
+        return output
+    }
+
+    private static func empty(of type: Int32) -> PostgresParameter {
+        PostgresParameter(
+            encoding { empty in
+                empty.appendBigEndian(Int32(0))
+                empty.appendBigEndian(Int32(0))
+                empty.appendBigEndian(type)
+            })
     }
 }
 

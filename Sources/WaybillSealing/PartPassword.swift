@@ -6,19 +6,23 @@ package enum PartPassword {
     ///
     /// The same arguments always give the same password; no two parts share one.
     package static func derive(secret: [UInt8], identity: PartIdentity) -> [UInt8] {
-        let info =
-            "waybill/v1/part/\(identity.tenant)/\(identity.deviceID)/\(identity.epoch)"
-            + "/\(identity.part)"
         let key = HKDF<SHA256>.deriveKey(
             inputKeyMaterial: SymmetricKey(data: secret),
             salt: identity.bundleID,
-            info: Array(info.utf8),
+            info: info(identity),
             outputByteCount: 32)
         return key.withUnsafeBytes { base64URL(Array($0)) }
     }
 
+    /// What HKDF expands the key for.
+    package static func info(_ identity: PartIdentity) -> [UInt8] {
+        Array(
+            ("waybill/v1/part/\(identity.tenant)/\(identity.deviceID)/\(identity.epoch)"
+                + "/\(identity.part)").utf8)
+    }
+
     /// RFC 4648, section 5, without padding.
-    private static func base64URL(_ bytes: [UInt8]) -> [UInt8] {
+    package static func base64URL(_ bytes: [UInt8]) -> [UInt8] {
         let alphabet = Array(
             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
         var text: [UInt8] = []

@@ -1,4 +1,3 @@
-internal import Crypto
 internal import WaybillModel
 
 /// One row of an audit chain: each holds the hash of the one before, so that none can be changed or
@@ -23,30 +22,41 @@ struct AuditRow {
     /// HMAC-SHA256 over all fields, each with its length as four bytes before it.
     ///
     /// A missing field has the length 0xffffffff. Numbers are big-endian.
-    func hash(key: [UInt8]) -> Digest256 {
+    func hash(_ key: KeyedHash) -> Digest256 {
         var text: [UInt8] = []
-        func append(_ field: [UInt8]?) {
-            let length = field.map { UInt32(truncatingIfNeeded: $0.count) } ?? .max
-            text.append(contentsOf: Self.bigEndian(UInt64(length), byteCount: 4))
-            text.append(contentsOf: field ?? [])
+        text.reserveCapacity(256 + details.utf8.count)
+        func append(number: UInt64, byteCount: Int) {
+            for index in (0..<byteCount).reversed() {
+                text.append(UInt8(truncatingIfNeeded: number >> UInt64(8 * index)))
+            }
         }
-        append(Array("waybill/v1/audit".utf8))
-        append(chain.bytes)
-        append(Self.bigEndian(UInt64(bitPattern: sequence), byteCount: 8))
-        append(tenant.map { Self.bigEndian(UInt64(UInt32(bitPattern: $0.number)), byteCount: 4) })
-        append(Self.bigEndian(UInt64(bitPattern: recordedAt.microseconds), byteCount: 8))
-        append(Array(node.utf8))
-        append(Array(kind.utf8))
-        append(Array(actor.utf8))
-        append(subject.map { Array($0.utf8) })
-        append(Array(details.utf8))
-        append(previous.bytes)
-        let code = HMAC<SHA256>.authenticationCode(for: text, using: SymmetricKey(data: key))
-        // A SHA-256 has 32 bytes, always.
-        return Digest256(bytes: Array(code)) ?? .zero
-    }
-
-    private static func bigEndian(_ value: UInt64, byteCount: Int) -> [UInt8] {
-        (0..<byteCount).map { UInt8(truncatingIfNeeded: value >> UInt64(8 * (byteCount - 1 - $0))) }
+        func append(text field: String?) {
+            append(number: field.map { UInt64($0.utf8.count) } ?? 0xffff_ffff, byteCount: 4)
+            if let field { text.append(contentsOf: field.utf8) }
+        }
+        func append(bytes field: [UInt8]) {
+            append(number: UInt64(field.count), byteCount: 4)
+            text.append(contentsOf: field)
+        }
+        func append(field number: UInt64, byteCount: Int) {
+            append(number: UInt64(byteCount), byteCount: 4)
+            append(number: number, byteCount: byteCount)
+        }
+        append(text: "waybill/v1/audit")
+        append(bytes: chain.bytes)
+        append(field: UInt64(bitPattern: sequence), byteCount: 8)
+        if let tenant {
+            append(field: UInt64(UInt32(bitPattern: tenant.number)), byteCount: 4)
+        } else {
+            append(text: nil)
+        }
+        append(field: UInt64(bitPattern: recordedAt.microseconds), byteCount: 8)
+        append(text: node)
+        append(text: kind)
+        append(text: actor)
+        append(text: subject)
+        append(text: details)
+        append(bytes: previous.bytes)
+        return key.code(of: text)
     }
 }

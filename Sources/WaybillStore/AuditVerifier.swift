@@ -175,7 +175,7 @@ package struct AuditVerifier: Sendable {
 
     private mutating func take(_ row: (row: AuditRow, hash: Digest256)) {
         place = row.row.sequence
-        let isIntact = row.row.hash(key: store.rootKey.auditKey) == row.hash
+        let isIntact = row.row.hash(store.rootKey.auditKey) == row.hash
         note(
             walk.take(
                 sequence: row.row.sequence, previous: row.row.previous, hash: row.hash,

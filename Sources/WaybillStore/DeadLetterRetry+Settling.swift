@@ -41,7 +41,7 @@ extension SettlementTransaction {
 
     /// Marks receipts that new ones take the place of, and resolves their dead letters.
     func supersede(
-        _ receipts: [(ordinal: Int, content: ReceiptContent, signed: SignedReceipt)]
+        _ receipts: [NewReceipt]
     ) throws(PostgresError) {
         let successes = receipts.filter { $0.content.supersedes != nil }
         guard !successes.isEmpty else { return }

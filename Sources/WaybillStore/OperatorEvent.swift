@@ -12,7 +12,7 @@ struct OperatorEvent {
     /// Adds events in their order. Holds the chain's lock until the transaction ends: keep it short,
     /// and take no other lock afterwards.
     static func append(
-        _ events: [OperatorEvent], node: String, key: [UInt8], over connection: PostgresConnection
+        _ events: [OperatorEvent], node: String, key: KeyedHash, over connection: PostgresConnection
     ) throws {
         guard !events.isEmpty else { return }
         try connection.query(StoreStatements.lockOperatorsChain)
@@ -28,7 +28,7 @@ struct OperatorEvent {
                 recordedAt: now, node: node, kind: event.kind, actor: event.actor,
                 subject: event.subject, details: String(decoding: details, as: UTF8.self),
                 previous: previous)
-            previous = row.hash(key: key)
+            previous = row.hash(key)
             rows.append((row, previous))
         }
         try connection.query(

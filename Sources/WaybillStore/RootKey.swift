@@ -61,8 +61,8 @@ package struct RootKey: Sendable {
         Self.bytes(of: derived("waybill/v1/content/\(contentKeyID)/\(tenant)"))
     }
 
-    /// Key of the audit chains' HMAC: 32 bytes.
-    package var auditKey: [UInt8] { Self.bytes(of: derived("waybill/v1/audit")) }
+    /// HMAC of the audit chains.
+    var auditKey: KeyedHash { KeyedHash(key: Self.bytes(of: derived("waybill/v1/audit"))) }
 
     /// Key of one file's chunks; see ``ChunkCipher``.
     func chunkKey(context: String, header: [UInt8]) -> SymmetricKey {

@@ -8,8 +8,9 @@ extension SettlementTransaction {
         try flushSealedLines()
         let now = Timestamp.now
         var settled: [SettledBundle] = []
-        var receipts: [(ordinal: Int, content: ReceiptContent, signed: SignedReceipt)] = []
-        var audit: [AuditRow] = []
+        var receipts: [NewReceipt] = []
+        var audit: [NewAuditRow] = []
+        audit.reserveCapacity(bundles.count)
         for (ordinal, bundle) in bundles.enumerated() {
             guard var ends = progress[bundle.deviceID] else { continue }
             if let result = repeated(ordinal, settled) {
@@ -18,14 +19,16 @@ extension SettlementTransaction {
                     audit.append(
                         ends.audit(
                             bundle, kind: "bundle.repeated_with_other_bytes", at: now, context,
-                            details: [:]))
+                            details: "{}"))
                 }
             } else if let result = failedRetry(ordinal) {
                 settled.append(result)
                 audit.append(
                     ends.audit(
                         bundle, kind: "dead_letter.retry_failed", at: now, context,
-                        details: retryDetails(bundle)))
+                        details: String(
+                            decoding: CanonicalJSON.encode(.object(retryDetails(bundle))),
+                            as: UTF8.self)))
             } else {
                 let content = receiptContent(ordinal, at: now)
                 let signed = try context.signer.sign(
@@ -37,7 +40,7 @@ extension SettlementTransaction {
                     ends.audit(
                         bundle, kind: "bundle.\(content.state.rawValue)", at: now, context,
                         details: auditDetails(bundle, content, signed)))
-                receipts.append((ordinal, content, signed))
+                receipts.append(NewReceipt(ordinal: ordinal, content: content, signed: signed))
                 settled.append(
                     SettledBundle(
                         ordinal: ordinal, isRepeat: false, receiptSequence: signed.sequence,
@@ -50,7 +53,7 @@ extension SettlementTransaction {
         try noteFailedRetries()
         try insertDeadLetters(receipts)
         try insert(audit: audit)
-        let changed = Set(audit.map(\.chain))
+        let changed = Set(audit.map(\.row.chain))
         try updateProgress(of: changed)
         return settled
     }
@@ -100,74 +103,35 @@ extension SettlementTransaction {
         return content
     }
 
+    /// A JSON object, its members in order of their names.
     private func auditDetails(
         _ bundle: BundleToSettle, _ content: ReceiptContent, _ signed: SignedReceipt
-    ) -> [String: JSONValue] {
-        var details: [String: JSONValue] = [
-            "bundle_sha256": .string(bundle.bundleDigest.description),
-            "seq": .number(Double(signed.sequence)),
-            "epoch": .number(Double(bundle.epoch)),
-            "parts": .number(Double(bundle.partCount)),
-            "bytes": .number(Double(bundle.byteCount)),
-            "transactions": .number(Double(bundle.transactionCount)),
-            "attempt": .number(Double(bundle.attempt)),
-            "started_at": .string(bundle.startedAt.description),
-            "received_at": .string(bundle.receivedAt.description),
-            "leased_at": .string(bundle.leasedAt.description),
-            "opened_at": .string(bundle.openedAt.description),
-            "settled_at": .string(content.settledAt.description),
-        ]
-        if let source = bundle.source { details["source"] = .string(source) }
-        if let code = content.code { details["code"] = .string(code.rawValue) }
-        if let seq = content.supersedes { details["supersedes"] = .number(Double(seq)) }
+    ) -> String {
+        var details = MemberWriter(capacity: 640)
+        details.number("attempt", Int64(bundle.attempt))
+        details.text("bundle_sha256", bundle.bundleDigest.description)
+        details.number("bytes", Int64(bundle.byteCount))
+        if let code = content.code { details.text("code", code.rawValue) }
+        if let counts = content.counts { details.raw("counts", counts.canonicalText) }
         if case .quarantined(_, let detail, _) = bundle.verdict {
-            details["detail"] = .string(String(detail.prefix(200)))
+            details.text("detail", String(detail.prefix(200)))
         }
-        if let counts = content.counts {
-            details["counts"] = .object([
-                "accepted": .number(Double(counts.accepted)),
-                "duplicate": .number(Double(counts.duplicate)),
-                "rejected": .number(Double(counts.rejected)),
-                "conflict": .number(Double(counts.conflict)),
-            ])
-        }
-        return details
-    }
-
-    private func insertReceipts(
-        _ receipts: [(ordinal: Int, content: ReceiptContent, signed: SignedReceipt)]
-    ) throws(PostgresError) {
-        guard !receipts.isEmpty else { return }
-        let owners = receipts.map { bundles[$0.ordinal] }
-        func counts(_ path: KeyPath<OutcomeCounts, Int>) -> PostgresParameter {
-            .int4s(receipts.map { Int32(clamping: $0.content.counts?[keyPath: path] ?? 0) })
-        }
-        try context.connection.query(
-            SettlingStatements.insertReceipts,
-            [
-                .uuids(owners.map(\.deviceID.words)),
-                .int8s(receipts.map(\.signed.sequence)),
-                .int4s(owners.map(\.tenant.number)),
-                .uuids(owners.map(\.bundleID.words)),
-                .byteArrays(owners.map(\.bundleDigest.bytes)),
-                .texts(
-                    owners.map {
-                        "{" + $0.partByteCounts.map(String.init).joined(separator: ",") + "}"
-                    }
-                ),
-                .texts(receipts.map(\.content.state.rawValue)),
-                .optionalTexts(receipts.map { $0.content.code?.rawValue }),
-                counts(\.accepted), counts(\.duplicate), counts(\.rejected), counts(\.conflict),
-                .timestamps(receipts.map(\.content.settledAt.microseconds)),
-                .byteArrays(receipts.map(\.signed.hash.bytes)),
-                .texts(receipts.map(\.signed.document)),
-                .text(context.signer.keyID),
-                .optionalInt8s(receipts.map(\.content.supersedes)),
-            ])
+        details.number("epoch", Int64(bundle.epoch))
+        details.text("leased_at", bundle.leasedAt.description)
+        details.text("opened_at", bundle.openedAt.description)
+        details.number("parts", Int64(bundle.partCount))
+        details.text("received_at", bundle.receivedAt.description)
+        details.number("seq", signed.sequence)
+        details.text("settled_at", content.settledAt.description)
+        if let source = bundle.source { details.text("source", source) }
+        details.text("started_at", bundle.startedAt.description)
+        if let seq = content.supersedes { details.number("supersedes", seq) }
+        details.number("transactions", Int64(bundle.transactionCount))
+        return String(decoding: details.finish(), as: UTF8.self)
     }
 
     private func insertDeadLetters(
-        _ receipts: [(ordinal: Int, content: ReceiptContent, signed: SignedReceipt)]
+        _ receipts: [NewReceipt]
     ) throws(PostgresError) {
         let letters = receipts.compactMap {
             receipt -> (Int, SignedReceipt, String, String, DeadLetterFile)? in
@@ -197,25 +161,6 @@ extension SettlementTransaction {
             ])
     }
 
-    private func insert(audit rows: [AuditRow]) throws(PostgresError) {
-        guard !rows.isEmpty else { return }
-        try context.connection.query(
-            SettlingStatements.insertAudit,
-            [
-                .uuids(rows.map(\.chain.words)),
-                .int8s(rows.map(\.sequence)),
-                .int4s(rows.map { $0.tenant?.number ?? 0 }),
-                .timestamps(rows.map(\.recordedAt.microseconds)),
-                .texts(rows.map(\.kind)),
-                .texts(rows.map(\.actor)),
-                .optionalTexts(rows.map(\.subject)),
-                .texts(rows.map(\.details)),
-                .byteArrays(rows.map(\.previous.bytes)),
-                .byteArrays(rows.map { $0.hash(key: context.auditKey).bytes }),
-                .text(context.node),
-            ])
-    }
-
     private func updateProgress(of devices: Set<DeviceID>) throws(PostgresError) {
         let rows = devices.compactMap { device in progress[device].map { (device, $0) } }
         guard !rows.isEmpty else { return }
@@ -228,16 +173,14 @@ extension LockedProgress {
     /// Makes the device's next audit row and moves the end of its chain there.
     fileprivate mutating func audit(
         _ bundle: BundleToSettle, kind: String, at now: Timestamp, _ context: SettlementContext,
-        details: [String: JSONValue]
-    ) -> AuditRow {
+        details: String
+    ) -> NewAuditRow {
         let row = AuditRow(
             chain: bundle.deviceID, sequence: auditSequence + 1, tenant: bundle.tenant,
             recordedAt: now, node: context.node, kind: kind, actor: "listener",
-            subject: bundle.bundleID.description,
-            details: String(decoding: CanonicalJSON.encode(.object(details)), as: UTF8.self),
-            previous: auditHash)
+            subject: bundle.bundleID.description, details: details, previous: auditHash)
         auditSequence = row.sequence
-        auditHash = row.hash(key: context.auditKey)
-        return row
+        auditHash = row.hash(context.auditKey)
+        return NewAuditRow(row: row, hash: auditHash)
     }
 }

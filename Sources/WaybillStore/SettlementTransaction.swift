@@ -7,7 +7,7 @@ struct SettlementContext {
     /// False under row-level security, which COPY does not work with.
     let canCopyDirectly: Bool
     let rootKey: RootKey
-    let auditKey: [UInt8]
+    let auditKey: KeyedHash
     let signer: ReceiptSigner
     let node: String
 }
@@ -91,25 +91,25 @@ package struct SettlementTransaction {
         let order = self.order(of: wanted)
         var groups = groupsOfEqualIDs(order)
         while !groups.isEmpty {
-            let leaders = groups.map { wanted[order[$0.lowerBound].position] }
+            let leaders = groups.map { order[$0.lowerBound].position }
             var insertion = TransactionInsertion(
-                context: context, bundles: bundles, history: history)
+                wanted, context: context, bundles: bundles, history: history)
             let fates = try insertion.store(leaders)
             history = insertion.history
             var left: [Range<Int>] = []
-            for (position, group) in groups.enumerated() {
+            for (place, group) in groups.enumerated() {
                 let followers = group.dropFirst()
-                switch fates[position] {
+                switch fates[place] {
                 case .stored:
-                    acceptedCounts[leaders[position].bundle] += 1
+                    acceptedCounts[wanted[leaders[place]].bundle] += 1
                     guard !followers.isEmpty else { continue }
                     try compare(
                         followers.map { wanted[order[$0].position] },
-                        with: leaders[position].contentHash)
+                        with: wanted[leaders[place]].contentHash)
                 case .foundStored(let hash):
                     try compare(group.map { wanted[order[$0].position] }, with: hash)
                 case .refused(let state):
-                    try noteRefused(leaders[position], sqlState: state)
+                    try noteRefused(wanted[leaders[place]], sqlState: state)
                     // It never claimed its id: the next one of that id may.
                     if !followers.isEmpty { left.append(followers) }
                 }
@@ -138,22 +138,12 @@ package struct SettlementTransaction {
         sealedByteCount = 0
     }
 
-    /// What rows are sorted by, without the rows: those are large to move.
+    /// What rows are sorted by, without the rows.
     private struct SortKey {
-        let tenant: Int32
         let id: TransactionID
-        let bundle: Int
-        let index: Int
+        let tenant: Int32
         /// Of the row in its array.
         let position: Int
-
-        static func precedes(_ left: SortKey, _ right: SortKey) -> Bool {
-            if left.tenant != right.tenant { return left.tenant < right.tenant }
-            if left.id.high != right.id.high { return left.id.high < right.id.high }
-            if left.id.low != right.id.low { return left.id.low < right.id.low }
-            return left.bundle == right.bundle
-                ? left.index < right.index : left.bundle < right.bundle
-        }
     }
 
     /// By tenant and id; rows of one id in batch order.
@@ -162,13 +152,19 @@ package struct SettlementTransaction {
         var keys: [SortKey] = []
         keys.reserveCapacity(rows.count)
         for position in rows.indices {
-            let bundle = rows[position].bundle
             keys.append(
                 SortKey(
-                    tenant: tenants[bundle], id: rows[position].id, bundle: bundle,
-                    index: rows[position].index, position: position))
+                    id: rows[position].id, tenant: tenants[rows[position].bundle],
+                    position: position))
         }
-        keys.sort(by: SortKey.precedes)
+        keys.sort { left, right in
+            if left.tenant != right.tenant { return left.tenant < right.tenant }
+            if left.id.high != right.id.high { return left.id.high < right.id.high }
+            if left.id.low != right.id.low { return left.id.low < right.id.low }
+            let (first, second) = (rows[left.position], rows[right.position])
+            return first.bundle == second.bundle
+                ? first.index < second.index : first.bundle < second.bundle
+        }
         return keys
     }
 
@@ -201,7 +197,7 @@ package struct SettlementTransaction {
             if isSame {
                 notes[row.bundle].append(note)
             } else {
-                try keep(note, of: row.bundle, raw: row.raw)
+                try keep(note, of: row.bundle, raw: row.texts.line)
             }
         }
     }
@@ -210,7 +206,7 @@ package struct SettlementTransaction {
         let note = ExceptionNote(
             index: row.index, id: row.id, outcome: .rejected, code: .unstorable,
             detail: "PostgreSQL cannot store it (\(sqlState))")
-        try keep(note, of: row.bundle, raw: row.raw)
+        try keep(note, of: row.bundle, raw: row.texts.line)
     }
 
     private mutating func keep(

@@ -6,7 +6,7 @@ internal import WaybillThreads
 package final class Settler {
     private let options: ConnectionOptions
     private let rootKey: RootKey
-    private let auditKey: [UInt8]
+    private let auditKey: KeyedHash
     private let signer: ReceiptSigner
     private let bell: ReceiptBell
     private let node: String
@@ -133,23 +133,49 @@ package final class Settler {
         }
     }
 
-    /// The epochs under which the device may seal, newest first; a few seconds old at most, and never
+    /// The epochs under which each device may seal, newest first; a few seconds old at most, and never
     /// older than the device's last rotation, as far as this node has heard of it.
-    package func openEpochs(_ device: DeviceID) throws(StoreError) -> [Int] {
+    package func openEpochs(
+        _ devices: Set<DeviceID>
+    ) throws(StoreError) -> [DeviceID: [Int]] {
         let changes = bell.epochChanges
         if changes != seenEpochChanges {
             seenEpochChanges = changes
             epochCache = [:]
         }
-        if let cached = epochCache[device], !cached.freshUntil.hasPassed { return cached.epochs }
-        let epochs = try withSession { session in
-            try session.connection.query(
-                SettlingStatements.findOpenEpochs, [.uuid(device.words)]
-            ).rows.map { Int(try $0.int4(0)) }
+        let now = Deadline.now
+        var epochs: [DeviceID: [Int]] = [:]
+        var missing: [DeviceID] = []
+        for device in devices {
+            if let cached = epochCache[device], cached.freshUntil > now {
+                epochs[device] = cached.epochs
+            } else {
+                missing.append(device)
+            }
         }
-        if epochCache.count >= Self.cachedDevicesMax { epochCache = [:] }
-        epochCache[device] = (epochs, .after(Self.epochsFreshFor))
+        guard !missing.isEmpty else { return epochs }
+        let found = try findOpenEpochs(missing)
+        if epochCache.count + missing.count > Self.cachedDevicesMax { epochCache = [:] }
+        let freshUntil = Deadline.after(Self.epochsFreshFor)
+        for device in missing {
+            epochs[device] = found[device] ?? []
+            epochCache[device] = (found[device] ?? [], freshUntil)
+        }
         return epochs
+    }
+
+    private func findOpenEpochs(
+        _ devices: [DeviceID]
+    ) throws(StoreError) -> [DeviceID: [Int]] {
+        try withSession { session in
+            let result = try session.connection.query(
+                SettlingStatements.findOpenEpochs, [.uuids(devices.map(\.words))])
+            var epochs: [DeviceID: [Int]] = [:]
+            for row in result.rows {
+                epochs[DeviceID(try row.uuid(0)), default: []].append(Int(try row.int4(1)))
+            }
+            return epochs
+        }
     }
 
     /// Which of the bundles have a receipt that is not superseded, whatever it says.

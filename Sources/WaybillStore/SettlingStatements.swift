@@ -105,6 +105,21 @@ enum SettlingStatements {
                 accepted, duplicate, rejected, conflict, settled_at, hash, document, supersedes)
         """
 
+    static let copyReceipts: PostgresStatement =
+        """
+        COPY receipts (device_id, seq, tenant_id, bundle_id, bundle_digest, part_byte_counts, state,
+            code, accepted, duplicate, rejected, conflict, settled_at, hash, document, key_id,
+            supersedes)
+        FROM STDIN (FORMAT binary)
+        """
+
+    static let copyAudit: PostgresStatement =
+        """
+        COPY audit_events (chain_id, chain_seq, tenant_id, recorded_at, node, kind, actor, subject,
+            details, previous, hash)
+        FROM STDIN (FORMAT binary)
+        """
+
     /// Locks the dead letters that are tried again: an operator may be discarding one.
     static let lockDeadLetters: PostgresStatement =
         """
@@ -181,8 +196,8 @@ enum SettlingStatements {
 
     static let findOpenEpochs: PostgresStatement =
         """
-        SELECT epoch FROM device_keys
-        WHERE device_id = $1::uuid AND (closed_at IS NULL OR closed_at > now())
-        ORDER BY epoch DESC
+        SELECT device_id, epoch FROM device_keys
+        WHERE device_id = ANY ($1::uuid[]) AND (closed_at IS NULL OR closed_at > now())
+        ORDER BY device_id, epoch DESC
         """
 }

@@ -23,9 +23,10 @@ struct InsertionHistory {
 
 /// Stores rows with distinct keys, sorted by tenant and id, by the fastest way that works.
 ///
-/// - Few rows: arrays as parameters of one `INSERT … ON CONFLICT DO NOTHING`.
-/// - Many: COPY into the table itself; if an id was there before (23505), or that is to be expected,
-///   COPY into a temporary table and an `INSERT … SELECT … ON CONFLICT DO NOTHING` from there.
+/// - COPY into the table itself, unless the rows are very few.
+/// - If an id was there before (23505), or that is to be expected: arrays as parameters of one
+///   `INSERT … ON CONFLICT DO NOTHING`; for many rows COPY into a temporary table and an
+///   `INSERT … SELECT … ON CONFLICT DO NOTHING` from there.
 ///
 /// Each way runs under a savepoint. If the server refuses a row for its content, the rows are halved
 /// until that row stands alone.
@@ -33,17 +34,23 @@ struct TransactionInsertion {
     let context: SettlementContext
     let bundles: [BundleToSettle]
     private(set) var history: InsertionHistory
-    /// Those that ``store(_:)`` was given; moved about by position, since they are large.
-    private var rows: [TransactionRow] = []
+    /// Known by their position.
+    private let rows: [TransactionRow]
 
-    init(context: SettlementContext, bundles: [BundleToSettle], history: InsertionHistory) {
+    init(
+        _ rows: [TransactionRow], context: SettlementContext, bundles: [BundleToSettle],
+        history: InsertionHistory
+    ) {
+        self.rows = rows
         self.context = context
         self.bundles = bundles
         self.history = history
     }
 
     /// Below this, what a COPY costs to begin and to end outweighs its speed.
-    static let copyRowsMin = 1000
+    static let copyRowsMin = 64
+    /// From this on, staging costs less than arrays.
+    static let stagedRowsMin = 1000
     /// Arrays of this size are not worth holding in memory.
     static let arrayBytesMax = 8 << 20
 
@@ -53,24 +60,29 @@ struct TransactionInsertion {
     }
 
     private struct Row {
+        /// Among those to be stored.
+        let place: Int
+        /// In `rows`.
         let position: Int
         let key: Key
     }
 
-    /// - Parameter rows: sorted by tenant and id, no key twice.
-    /// - Returns: a fate for each row, in the same order.
-    mutating func store(_ rows: [TransactionRow]) throws -> [InsertionFate] {
-        self.rows = rows
-        let keyed = rows.indices.map { position in
-            Row(
-                position: position,
-                key: Key(
-                    tenant: bundles[rows[position].bundle].tenant.number,
-                    id: rows[position].id.words))
+    /// - Parameter positions: of rows sorted by tenant and id, no key twice.
+    /// - Returns: a fate for each, in the same order.
+    mutating func store(_ positions: [Int]) throws -> [InsertionFate] {
+        var keyed: [Row] = []
+        keyed.reserveCapacity(positions.count)
+        for (place, position) in positions.enumerated() {
+            keyed.append(
+                Row(
+                    place: place, position: position,
+                    key: Key(
+                        tenant: bundles[rows[position].bundle].tenant.number,
+                        id: rows[position].id.words)))
         }
-        var fates = [InsertionFate?](repeating: nil, count: rows.count)
+        var fates = [InsertionFate?](repeating: nil, count: keyed.count)
         try store(keyed[...], &fates)
-        let notInserted = keyed.filter { fates[$0.position] == nil }
+        let notInserted = keyed.filter { fates[$0.place] == nil }
         if notInserted.isEmpty {
             history.insertionsSinceDuplicate += 1
         } else {
@@ -81,7 +93,7 @@ struct TransactionInsertion {
                     // Ids are never deleted, and the insertion waited for whoever held this one.
                     throw PostgresError.unexpectedResult("an id that conflicts is not there")
                 }
-                fates[row.position] = .foundStored(hash)
+                fates[row.place] = .foundStored(hash)
             }
         }
         return fates.compactMap(\.self)
@@ -91,14 +103,14 @@ struct TransactionInsertion {
         guard !rows.isEmpty else { return }
         do {
             guard let inserted = try insert(rows) else {
-                for row in rows { fates[row.position] = .stored }
+                for row in rows { fates[row.place] = .stored }
                 return
             }
-            for row in rows where inserted.contains(row.key) { fates[row.position] = .stored }
+            for row in rows where inserted.contains(row.key) { fates[row.place] = .stored }
         } catch let error as PostgresError {
             guard let state = error.sqlState, Self.isAboutContent(state) else { throw error }
             if rows.count == 1, let row = rows.first {
-                fates[row.position] = .refused(sqlState: state)
+                fates[row.place] = .refused(sqlState: state)
                 return
             }
             let middle = rows.startIndex + rows.count / 2
@@ -110,18 +122,10 @@ struct TransactionInsertion {
     /// The keys that were inserted; nil if all were.
     private mutating func insert(_ rows: ArraySlice<Row>) throws -> Set<Key>? {
         let connection = context.connection
-        let isSmall =
-            rows.count < Self.copyRowsMin
-            && rows.reduce(0) { $0 + self.rows[$1.position].contentByteCount } < Self.arrayBytesMax
-        if isSmall {
-            return try connection.savepoint {
-                try keys(
-                    of: connection.query(
-                        SettlingStatements.insertTransactions, parameters(for: rows)),
-                    expected: rows.count)
-            }
-        }
-        if context.canCopyDirectly, !history.expectsDuplicates {
+        let isSmall = isSmall(rows)
+        if rows.count >= Self.copyRowsMin || !isSmall, context.canCopyDirectly,
+            !history.expectsDuplicates
+        {
             do {
                 try connection.savepoint {
                     try copy(rows, SettlingStatements.copyTransactions)
@@ -131,6 +135,14 @@ struct TransactionInsertion {
                 history.insertionsSinceDuplicate = 0
             }
         }
+        if isSmall {
+            return try connection.savepoint {
+                try keys(
+                    of: connection.query(
+                        SettlingStatements.insertTransactions, parameters(for: rows)),
+                    expected: rows.count)
+            }
+        }
         return try connection.savepoint {
             try copy(rows, SettlingStatements.copyStaged)
             let inserted = try keys(
@@ -138,6 +150,12 @@ struct TransactionInsertion {
             try connection.execute(SettlingStatements.emptyStaging)
             return inserted
         }
+    }
+
+    private func isSmall(_ rows: ArraySlice<Row>) -> Bool {
+        rows.count < Self.stagedRowsMin
+            && rows.reduce(0) { $0 + self.rows[$1.position].texts.contentByteCount }
+                < Self.arrayBytesMax
     }
 
     private func keys(
@@ -175,73 +193,53 @@ struct TransactionInsertion {
     }
 
     private func parameters(for part: ArraySlice<Row>) -> [PostgresParameter] {
-        let keyID = context.rootKey.contentKeyID
         let (rows, bundles) = (rows, bundles)
-        let positions = part.lazy.map(\.position)
+        func each<Value>(_ value: (TransactionRow) -> Value) -> [Value] {
+            part.map { value(rows[$0.position]) }
+        }
         return [
-            .int4s(part.lazy.map(\.key.tenant)),
-            .uuids(part.lazy.map(\.key.id)),
-            .uuids(positions.map { bundles[rows[$0].bundle].deviceID.words }),
-            .uuids(positions.map { bundles[rows[$0].bundle].bundleID.words }),
-            .int4s(positions.map { Int32(clamping: rows[$0].index) }),
-            .timestamps(positions.map { rows[$0].occurredAt.microseconds }),
-            .int2s(positions.map { Int16(clamping: rows[$0].offsetMinutes) }),
-            .int2s(repeatElement(keyID, count: part.count)),
-            .byteArrays(positions.map { rows[$0].contentHash.bytes }),
-            .texts(positions.map { rows[$0].type }),
-            .optionalTexts(positions.map { rows[$0].actor }),
-            .optionalJSONBs(positions.map { rows[$0].content.json }),
-            .optionalTexts(positions.map { rows[$0].content.contentType }),
-            .optionalByteArrays(positions.map { rows[$0].content.body }),
+            .int4s(part.map(\.key.tenant)),
+            .uuids(part.map(\.key.id)),
+            .uuids(each { bundles[$0.bundle].deviceID.words }),
+            .uuids(each { bundles[$0.bundle].bundleID.words }),
+            .int4s(each { Int32(clamping: $0.index) }),
+            .timestamps(each { $0.occurredAt.microseconds }),
+            .int2s(each { $0.offsetMinutes }),
+            .int2s([Int16](repeating: context.rootKey.contentKeyID, count: part.count)),
+            .byteArrays(each { $0.contentHash.bytes }),
+            .texts(each { $0.texts.typeText }),
+            .optionalTexts(each { $0.texts.actorText }),
+            .optionalJSONBs(each { $0.texts.json }),
+            .optionalTexts(each { $0.texts.contentTypeText }),
+            .optionalByteArrays(each { $0.texts.body }),
         ]
     }
 
     private func copy(_ part: ArraySlice<Row>, _ statement: PostgresStatement) throws {
         let keyID = context.rootKey.contentKeyID
-        let words = bundles.map { ($0.deviceID.words, $0.bundleID.words) }
+        let words = bundles.map { (device: $0.deviceID.words, bundle: $0.bundleID.words) }
         try context.connection.copyIn(statement) { writer in
             for entry in part {
-                let row = rows[entry.position]
                 try writer.beginRow(columnCount: 14)
-                writer.int4(entry.key.tenant)
-                writer.uuid(entry.key.id)
-                writer.uuid(words[row.bundle].0)
-                writer.uuid(words[row.bundle].1)
-                writer.int4(Int32(clamping: row.index))
-                writer.timestamp(row.occurredAt.microseconds)
-                writer.int2(Int16(clamping: row.offsetMinutes))
-                writer.int2(keyID)
-                writer.bytes(row.contentHash.bytes)
-                writer.text(row.type)
-                if let actor = row.actor { writer.text(actor) } else { writer.null() }
-                switch row.content {
-                case .json(let text):
-                    writer.jsonb(text)
-                    writer.null()
-                    writer.null()
-                case .body(let contentType, let bytes):
-                    writer.null()
-                    writer.text(contentType)
-                    writer.bytes(bytes)
-                }
+                Self.write(rows[entry.position], entry.key, words, keyID, to: &writer)
             }
         }
     }
-}
 
-extension TransactionRow.Content {
-    fileprivate var json: ArraySlice<UInt8>? {
-        guard case .json(let text) = self else { return nil }
-        return text
-    }
-
-    fileprivate var contentType: String? {
-        guard case .body(let contentType, _) = self else { return nil }
-        return contentType
-    }
-
-    fileprivate var body: [UInt8]? {
-        guard case .body(_, let bytes) = self else { return nil }
-        return bytes
+    private static func write(
+        _ row: TransactionRow, _ key: Key, _ bundles: [(device: UUIDWords, bundle: UUIDWords)],
+        _ keyID: Int16, to writer: inout CopyWriter
+    ) {
+        let bundle = bundles[row.bundle]
+        writer.int4(key.tenant)
+        writer.uuid(key.id)
+        writer.uuid(bundle.device)
+        writer.uuid(bundle.bundle)
+        writer.int4(Int32(clamping: row.index))
+        writer.timestamp(row.occurredAt.microseconds)
+        writer.int2(row.offsetMinutes)
+        writer.int2(keyID)
+        writer.bytes(row.contentHash.words)
+        row.texts.write(to: &writer)
     }
 }

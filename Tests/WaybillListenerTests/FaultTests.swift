@@ -312,8 +312,8 @@ private final class FailingSettler: BundleSettler {
 
     func connect() throws(StoreError) { try settler.connect() }
 
-    func openEpochs(_ device: DeviceID) throws(StoreError) -> [Int] {
-        try settler.openEpochs(device)
+    func openEpochs(_ devices: Set<DeviceID>) throws(StoreError) -> [DeviceID: [Int]] {
+        try settler.openEpochs(devices)
     }
 
     func secrets(_ wanted: [DeviceEpoch]) throws(StoreError) -> [DeviceEpoch: DeviceSecret] {

@@ -141,4 +141,29 @@ import Testing
         #expect(lines[1].raw.elementsEqual(long.utf8.prefix(1000)))
         #expect(lines[1].result.rejectedID?[15] == 1)
     }
+
+    @Test(arguments: [
+        (#"visit.completed"#, #"nurse"#), (#"visit\u002ecompleted"#, #"nurse"#),
+        (#"visit.completed"#, #"n\u0075rse"#), (#"visit\u002ecompleted"#, #"n\u0075r\u0073e"#),
+    ])
+    func takesTextsOutOfTheLineHoweverTheyAreWritten(type: String, actor: String) throws {
+        for content in [#""payload":{"a" : "\u0041"}"#, #""content_type":"a\/b","body":"AAEC""#] {
+            let line =
+                #"{"actor":"\#(actor)","id":"\#(Sample.id(1))","type":"\#(type)","#
+                + #""occurred_at":"2026-11-21T03:00:00Z",\#(content)}"#
+            let read = try Sample.lines(of: Sample.entry([Sample.line(), line, Sample.line(2)]))[1]
+            let transaction = try #require(read.result.transaction)
+            #expect(transaction.type == "visit.completed")
+            #expect(transaction.actor == "nurse")
+            #expect(read.raw.elementsEqual(line.utf8))
+            #expect(transaction.texts[transaction.texts.raw].elementsEqual(line.utf8))
+            switch transaction.content {
+            case .json(let text):
+                #expect(String(decoding: text, as: UTF8.self) == #"{"a" : "\u0041"}"#)
+            case .body(let contentType, let bytes):
+                #expect(contentType == "a/b")
+                #expect(bytes == [0, 1, 2])
+            }
+        }
+    }
 }

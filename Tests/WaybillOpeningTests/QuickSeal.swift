@@ -13,7 +13,7 @@ enum QuickSeal {
         _ packed: [UInt8], method: CompressionMethod, declared: Int
     ) throws -> [UInt8] {
         var ciphertext = packed
-        var cipher = try CounterCipher(key: keys.encryption)
+        var cipher = try CounterCipher(key: keys.encryption, byteCount: packed.count)
         try cipher.apply(to: &ciphertext)
         return ArchiveForge.changed {
             $0.extra = ArchiveForge.aes(method: Int(method.rawValue))

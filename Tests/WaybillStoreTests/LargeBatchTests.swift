@@ -7,7 +7,7 @@ import WaybillPostgres
 
 @Suite struct LargeBatchTests {
     /// More rows than go as arrays.
-    private static let rowCount = TransactionInsertion.copyRowsMin + 500
+    private static let rowCount = TransactionInsertion.stagedRowsMin + 500
 
     private func rows(_ fixture: SettlementFixture) -> [TransactionRow] {
         (0..<Self.rowCount).map { fixture.row($0, content: #"{"n":\#($0)}"#) }
@@ -17,8 +17,8 @@ import WaybillPostgres
         try await SettlementFixture.with { fixture in
             let device = try await fixture.makeDevice()
             var rows = rows(fixture)
-            rows[3].content = .body(contentType: "image/png", bytes: [1, 2, 3])
-            rows[4].actor = "nurse"
+            rows[3] = fixture.row(3, content: "\u{1}\u{2}\u{3}", contentType: "image/png")
+            rows[4] = fixture.row(4, actor: "nurse")
             let settled = try fixture.settle(
                 fixture.bundle(of: device), rows, by: fixture.makeSettler())
             #expect(settled.counts == OutcomeCounts(accepted: Self.rowCount))
@@ -87,6 +87,59 @@ import WaybillPostgres
                 return try work.finish()
             }
             #expect(settled.map(\.counts) == [OutcomeCounts(accepted: Self.rowCount)])
+        }
+    }
+
+    @Test func fallsBackToArraysWhenOneOfAFewIDsWasThereBefore() async throws {
+        try await SettlementFixture.with { fixture in
+            let device = try await fixture.makeDevice()
+            let settler = fixture.makeSettler()
+            let rows = (0..<TransactionInsertion.copyRowsMin + 10).map { fixture.row($0) }
+            _ = try fixture.settle(fixture.bundle(of: device), Array(rows[5..<6]), by: settler)
+            let settled = try fixture.settle(fixture.bundle(of: device), rows, by: settler)
+            #expect(settled.counts == OutcomeCounts(accepted: rows.count - 1, duplicate: 1))
+            #expect(try fixture.number("SELECT count(*) FROM transactions") == rows.count)
+        }
+    }
+
+    @Test(arguments: [true, false])
+    func givesManyBundlesTheirReceiptsAndAuditRowsAtOnce(canCopy: Bool) async throws {
+        try await SettlementFixture.with { fixture in
+            let device = try await fixture.makeDevice()
+            var bundles = (1...50).map { fixture.bundle(of: device, sequence: Int64($0)) }
+            bundles[7].verdict = .quarantined(code: .cannotOpen, detail: "x", deadLetter: nil)
+            bundles[8].source = nil
+            let connection = try TestServer.connect(fixture.address, role: "waybill_ingest")
+            try connection.execute(SettlingStatements.createStaging)
+            let context = SettlementContext(
+                connection: connection, canCopyDirectly: canCopy, rootKey: fixture.rootKey,
+                auditKey: fixture.rootKey.auditKey, signer: fixture.signer, node: "test")
+            let rows = (0..<50).filter { $0 != 7 }.map { fixture.row(0, bundle: $0) }
+            let settled = try connection.transaction {
+                var work = try SettlementTransaction(
+                    bundles, context: context, history: InsertionHistory())
+                try work.insert(rows)
+                return try work.finish()
+            }
+            #expect(settled.map(\.receiptSequence) == Array(1...50))
+            #expect(settled.filter { $0.state == .quarantined }.map(\.ordinal) == [7])
+            let receipts = try await fixture.verifiedReceipts(of: device.deviceID)
+            #expect(receipts.map(\.bundleID) == bundles.map(\.bundleID))
+            #expect(
+                try fixture.number(
+                    """
+                    SELECT count(*) FROM receipts
+                    WHERE part_byte_counts = '{1000,2000}' AND accepted <= 1 AND superseded_by IS NULL
+                        AND (code = 'cannot_open' OR accepted = 1 AND state = 'settled')
+                    """) == 50)
+            #expect(
+                try fixture.number(
+                    """
+                    SELECT count(*) FROM audit_events
+                    WHERE actor = 'listener' AND node = 'test'
+                        AND details ->> 'seq' = chain_seq::text
+                        AND (details -> 'bytes')::int = 3000
+                    """) == 50)
         }
     }
 }

@@ -42,11 +42,11 @@ import WaybillPostgres
             let first = DeviceEpoch(deviceID: device.deviceID, epoch: 1)
             let second = DeviceEpoch(deviceID: device.deviceID, epoch: 2)
             let settler = fixture.makeSettler()
-            #expect(try settler.openEpochs(device.deviceID) == [1])
+            #expect(try settler.openEpochs(of: device.deviceID) == [1])
             let new = try await enroll(fixture, try await fixture.store.rotate(device.deviceID))
             // What the ingress does when it learns of the new token.
             fixture.bell.noteEpochChange()
-            #expect(try settler.openEpochs(device.deviceID) == [2, 1])
+            #expect(try settler.openEpochs(of: device.deviceID) == [2, 1])
             let secrets = try settler.secrets([first, second])
             #expect(secrets.count == 2)
             #expect(secrets[second] == .secret(new.secret))
@@ -66,7 +66,7 @@ import WaybillPostgres
             _ = try await strict.enroll(
                 EnrollmentRequest(code: code.code, name: "x", requestID: nil))
             let settler = fixture.makeSettler()
-            #expect(try settler.openEpochs(device.deviceID) == [2])
+            #expect(try settler.openEpochs(of: device.deviceID) == [2])
             let closed = DeviceEpoch(deviceID: device.deviceID, epoch: 1)
             #expect(try settler.secrets([closed]).isEmpty)
         }
@@ -189,7 +189,7 @@ import WaybillPostgres
             let new = try await enroll(fixture, try await fixture.store.rotate(device.deviceID))
             #expect(new.device.tenantID == device.tenantID)
             #expect(try await fixture.store.device(tokenHash: other.tokenHash) == other)
-            #expect(try fixture.makeSettler().openEpochs(other.deviceID) == [1])
+            #expect(try fixture.makeSettler().openEpochs(of: other.deviceID) == [1])
         }
     }
 }

@@ -63,14 +63,21 @@ struct SettlementFixture {
 
     func row(
         _ index: Int, id: TransactionID = .random(), bundle: Int = 0, content: String = "{}",
-        hash: String? = nil
+        hash: String? = nil, actor: String? = nil, contentType: String? = nil
     ) -> TransactionRow {
-        TransactionRow(
-            bundle: bundle, index: index, id: id, type: "visit.completed",
+        let texts = ["visit.completed", content, "raw \(content)", actor ?? "", contentType ?? ""]
+        let ends = texts.reduce(into: [Int32(0)]) { ends, text in
+            ends.append(ends[ends.count - 1] + Int32(text.utf8.count))
+        }
+        return TransactionRow(
+            bundle: bundle, index: index, id: id,
             occurredAt: Timestamp(microseconds: 1_700_000_000_000_000), offsetMinutes: 60,
-            actor: nil, content: .json(Array(content.utf8)[...]),
             contentHash: Digest256.of(Array((hash ?? content).utf8)),
-            raw: Array("raw \(content)".utf8)[...])
+            texts: TransactionRow.Texts(
+                bytes: texts.flatMap { Array($0.utf8) }, type: ends[0]..<ends[1],
+                actor: actor.map { _ in ends[3]..<ends[4] },
+                contentType: contentType.map { _ in ends[4]..<ends[5] },
+                content: ends[1]..<ends[2], raw: ends[2]..<ends[3]))
     }
 
     /// Settles one bundle with these rows.
@@ -95,5 +102,12 @@ struct SettlementFixture {
         }
         try VerifiedReceipt.checkChain(receipts, after: (0, .zero))
         return receipts
+    }
+}
+
+extension Settler {
+    /// The open epochs of one device.
+    func openEpochs(of device: DeviceID) throws -> [Int] {
+        try #require(try openEpochs([device])[device])
     }
 }

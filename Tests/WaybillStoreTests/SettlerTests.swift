@@ -337,8 +337,8 @@ import WaybillThreads
             let known = DeviceEpoch(deviceID: enrollment.device.deviceID, epoch: 1)
             let unknown = DeviceEpoch(deviceID: enrollment.device.deviceID, epoch: 2)
             #expect(try settler.secrets([known, unknown]) == [known: .secret(enrollment.secret)])
-            #expect(try settler.openEpochs(enrollment.device.deviceID) == [1])
-            #expect(try settler.openEpochs(.random()) == [])
+            #expect(try settler.openEpochs(of: enrollment.device.deviceID) == [1])
+            #expect(try settler.openEpochs(of: .random()) == [])
         }
     }
 }
