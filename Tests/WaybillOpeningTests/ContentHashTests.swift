@@ -87,7 +87,7 @@ extension ContentHasher {
     ) -> [UInt8] {
         Array(type.utf8).withUnsafeBytes { type in
             canonicalPayload.withUnsafeBytes { payload in
-                hash(type: type, microseconds: microseconds, payload: payload)
+                hash(type: type, microseconds: microseconds, payload: payload).bytes
             }
         }
     }

@@ -189,7 +189,7 @@ struct LineCase: CustomTestStringConvertible, Sendable {
         ("2026-11-21T03:00:00.Z", nil, 0), ("2026-11-21T03:00:00+0100", nil, 0),
         ("2026-11-21T03:00:00+24:00", nil, 0), ("2026-11-21T03:00:00Z ", nil, 0), ("", nil, 0),
     ])
-    func readsTheTime(text: String, microseconds: Int64?, offset: Int) throws {
+    func readsTheTime(text: String, microseconds: Int64?, offset: Int16) throws {
         let line = Sample.line().replacing("2026-11-21T03:00:00Z", with: text)
         let result = try Sample.result(Array(line.utf8))
         #expect(result.transaction?.occurredAtMicroseconds == microseconds)

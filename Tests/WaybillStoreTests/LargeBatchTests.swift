@@ -138,7 +138,7 @@ import WaybillPostgres
                     SELECT count(*) FROM audit_events
                     WHERE actor = 'listener' AND node = 'test'
                         AND details ->> 'seq' = chain_seq::text
-                        AND (details -> 'bytes')::int = 3000
+                        AND (details ->> 'bytes')::int = 3000
                     """) == 50)
         }
     }

@@ -160,6 +160,7 @@ extension ExpectedRow {
         self.init(
             id: id, index: index, type: transaction.type,
             occurredAt: transaction.occurredAtMicroseconds,
-            offsetMinutes: transaction.offsetMinutes, actor: transaction.actor, content: content)
+            offsetMinutes: Int(transaction.offsetMinutes), actor: transaction.actor,
+            content: content)
     }
 }
