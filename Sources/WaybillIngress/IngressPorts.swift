@@ -35,10 +35,16 @@ extension Store: DeviceDirectory, ReceiptStore {}
 /// Settled bundles for the upload, from the receipts.
 package final class ReceiptHistory: SettledBundles {
     private let finder: Mutex<ReceiptFinder>
+    private let filter: ReceiptFilter
 
-    package init(connectionString: String) {
-        finder = Mutex(ReceiptFinder(connectionString: connectionString))
+    package init(connectionString: String, filter: ReceiptFilter) {
+        self.filter = filter
+        finder = Mutex(ReceiptFinder(connectionString: connectionString, filter: filter))
     }
+
+    package func mayHold(_ key: BundleKey) -> Bool { filter.mayHold(key) }
+
+    package func learn() throws -> Bool { try finder.withLock { try $0.learn() } }
 
     package func find(_ keys: [BundleKey]) throws -> [BundleKey: BundleStanding] {
         try finder.withLock { try $0.receipts(of: keys) }.mapValues { BundleStanding($0) }

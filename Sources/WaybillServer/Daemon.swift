@@ -99,22 +99,24 @@ struct Daemon {
         let metrics = PrometheusRegistry(help: MetricCatalogue.help)
         MetricsSystem.bootstrap(metrics)
         let bell = ReceiptBell()
+        let filter = ReceiptFilter()
         let pool = try Store.makePool(
             connectionString: databaseURL, threads: configuration.databaseConnections)
         defer { pool.close() }
         let store = Store(
             pool: pool, rootKey: rootKey, bell: bell, options: configuration.store)
-        let notices = try StoreNotices(connectionString: databaseURL, bell: bell)
+        let notices = try StoreNotices(
+            connectionString: databaseURL, bell: bell, filter: filter)
         let gate = DatabaseGate(
             connectionString: databaseURL, store: store, migrates: configuration.migrates)
         try await openAtStart(gate)
         let budget = descriptorBudget()
         let ingressOptions = configuration.ingressOptions(budget)
         let listeners = try listenerPool(
-            queue: queue, rootKey: rootKey, databaseURL: databaseURL, bell: bell, gate: gate,
-            listenersMax: budget.listeners)
+            queue: queue, rootKey: rootKey, databaseURL: databaseURL, bell: bell, filter: filter,
+            gate: gate, listenersMax: budget.listeners)
         let previous = PreviousBundles(
-            source: ReceiptHistory(connectionString: databaseURL))
+            source: ReceiptHistory(connectionString: databaseURL, filter: filter))
         let unfinished = try OpenBundles(path: directory.bundles, partsPath: directory.parts) {
             switch queue.find($0)?.state {
             case .queued, .processing: true
@@ -249,6 +251,7 @@ struct Daemon {
 
     private func listenerPool(
         queue: DiskQueue, rootKey: RootKey, databaseURL: String, bell: ReceiptBell,
+        filter: ReceiptFilter,
         gate: DatabaseGate, listenersMax: Int
     ) throws -> ListenerPool {
         var options = ListenerOptions()
@@ -269,7 +272,7 @@ struct Daemon {
                     gate.signerIfOpen.map {
                         Settler(
                             connectionString: databaseURL, rootKey: rootKey, signer: $0,
-                            bell: bell, node: node)
+                            bell: bell, filter: filter, node: node)
                     }
                 }),
             keep: { try settingFile.keep($0) })

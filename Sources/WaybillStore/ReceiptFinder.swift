@@ -8,12 +8,20 @@ internal import WaybillThreads
 /// nobody else's work before it.
 package final class ReceiptFinder {
     private let options: ConnectionOptions
+    private let filter: ReceiptFilter
+    /// The last bundle that ``learn()`` has read; nil once it has read all.
+    private var learnt: BundleKey? = BundleKey(
+        deviceID: DeviceID(high: 0, low: 0), bundleID: BundleID(high: 0, low: 0))
     private var connection: PostgresConnection?
     private var backoff = Backoff(base: .milliseconds(50), ceiling: .seconds(2))
     private var retryAt = Deadline.now
     private var lastError = PostgresError.unavailable("no session yet")
 
-    package init(connectionString: String) {
+    /// Bundles in one piece of what is learnt: a question waits some milliseconds for it at most.
+    package static let pieceCount = 5000
+
+    package init(connectionString: String, filter: ReceiptFilter) {
+        self.filter = filter
         options = ConnectionOptions(
             connectionString: connectionString, applicationName: "waybill history",
             statementTimeout: .seconds(15), lockTimeout: .seconds(5), idleTimeout: .seconds(30),
@@ -32,6 +40,27 @@ package final class ReceiptFinder {
         } catch {
             throw StoreError(error)
         }
+    }
+
+    /// Reads a piece of the receipts there are into the filter; false once it has read them all.
+    ///
+    /// - Throws: as ``receipts(of:)``; the next call goes on where this one did.
+    package func learn(piece: Int = pieceCount) throws(StoreError) -> Bool {
+        guard let last = learnt else { return false }
+        do {
+            let rows = try session().query(
+                StoreStatements.listReceiptedBundles,
+                [.uuid(last.deviceID.words), .uuid(last.bundleID.words), .int8(Int64(piece))]
+            ).rows.map {
+                BundleKey(deviceID: DeviceID(try $0.uuid(0)), bundleID: BundleID(try $0.uuid(1)))
+            }
+            filter.insert(rows)
+            learnt = rows.count < piece ? nil : rows.last
+        } catch {
+            throw StoreError(error)
+        }
+        if learnt == nil { filter.noteComplete() }
+        return learnt != nil
     }
 
     private func session() throws(PostgresError) -> PostgresConnection {

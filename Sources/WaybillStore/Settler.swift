@@ -9,6 +9,7 @@ package final class Settler {
     private let auditKey: KeyedHash
     private let signer: ReceiptSigner
     private let bell: ReceiptBell
+    private let filter: ReceiptFilter
     private let node: String
 
     private var session: Session?
@@ -41,7 +42,7 @@ package final class Settler {
     /// - Parameter node: this server's name in dead letters and audit rows.
     package init(
         connectionString: String, rootKey: RootKey, signer: ReceiptSigner, bell: ReceiptBell,
-        node: String
+        filter: ReceiptFilter, node: String
     ) {
         options = ConnectionOptions(
             connectionString: connectionString, applicationName: "waybill listener",
@@ -51,6 +52,7 @@ package final class Settler {
         auditKey = rootKey.auditKey
         self.signer = signer
         self.bell = bell
+        self.filter = filter
         self.node = node
     }
 
@@ -206,6 +208,9 @@ package final class Settler {
             connection: session.connection, canCopyDirectly: session.canCopyDirectly,
             rootKey: rootKey, auditKey: auditKey, signer: signer, node: node)
         var history = insertionHistory
+        // Before the commit: also one whose success is not heard of gives receipts.
+        filter.insert(
+            bundles.map { BundleKey(deviceID: $0.deviceID, bundleID: $0.bundleID) })
         do {
             let settled = try session.connection.transaction {
                 var transaction = try SettlementTransaction(

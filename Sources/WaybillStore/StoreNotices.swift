@@ -19,6 +19,7 @@ package final class StoreNotices: Sendable {
 
     private let options: ConnectionOptions
     private let bell: ReceiptBell
+    private let filter: ReceiptFilter
     private let wakeUp: PostgresWakeUp
     private let state = Monitor(State())
     private let logger = Logger(label: "waybill.notices")
@@ -39,12 +40,15 @@ package final class StoreNotices: Sendable {
     private static let tellingInterval = Duration.milliseconds(25)
 
     /// - Throws: ``PostgresError/unavailable(_:)`` without free descriptors.
-    package init(connectionString: String, bell: ReceiptBell) throws(PostgresError) {
+    package init(
+        connectionString: String, bell: ReceiptBell, filter: ReceiptFilter
+    ) throws(PostgresError) {
         options = ConnectionOptions(
             connectionString: connectionString, applicationName: "waybill notices",
             statementTimeout: .seconds(15), lockTimeout: .seconds(15), idleTimeout: .seconds(30),
             role: "waybill_app")
         self.bell = bell
+        self.filter = filter
         wakeUp = try PostgresWakeUp()
         (connected, connectedContinuation) = AsyncStream.makeStream(
             bufferingPolicy: .bufferingNewest(1))
@@ -134,6 +138,7 @@ package final class StoreNotices: Sendable {
         switch notice.channel {
         case "waybill_devices": changedContinuation.yield()
         case "waybill_receipts" where notice.backendProcessID != connection.backendProcessID:
+            filter.noteOtherNode()
             if notice.payload == "*" {
                 connectedContinuation.yield()
             } else {

@@ -58,6 +58,13 @@ enum StoreStatements {
         WHERE d.tenant_id = $1::integer ORDER BY d.enrolled_at, d.device_id
         """
 
+    static let listReceiptedBundles: PostgresStatement =
+        """
+        SELECT device_id, bundle_id FROM receipts
+        WHERE superseded_by IS NULL AND (device_id, bundle_id) > ($1::uuid, $2::uuid)
+        ORDER BY device_id, bundle_id LIMIT $3::bigint
+        """
+
     static let findReceipts: PostgresStatement =
         """
         SELECT r.device_id, r.bundle_id, r.document, r.seq, r.bundle_digest, r.state,

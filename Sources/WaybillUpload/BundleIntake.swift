@@ -138,8 +138,10 @@ package struct BundleIntake: Sendable {
         if let entry = queue.find(key), entry.state != .lost {
             return await confirmed(entry, of: key)
         }
-        if case .settled(let standing) = await previous.find(key) { return standing }
-        return nil
+        guard previous.mayHold(key), case .settled(let standing) = await previous.find(key) else {
+            return nil
+        }
+        return standing
     }
 
     /// What the queue knows, with the receipt from the database, without it when that does not

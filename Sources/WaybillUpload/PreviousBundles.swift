@@ -7,6 +7,15 @@ package protocol SettledBundles: Sendable {
     ///
     /// - Throws: any error when it cannot tell.
     func find(_ keys: [BundleKey]) throws -> [BundleKey: BundleStanding]
+
+    /// False only if the bundle is not settled for certain; from memory, never blocks.
+    func mayHold(_ key: BundleKey) -> Bool
+
+    /// Does a piece of the work that lets ``mayHold(_:)`` say so, and returns whether more is left;
+    /// blocks. Called by the thread that asks.
+    ///
+    /// - Throws: any error when it is to be tried again later.
+    func learn() throws -> Bool
 }
 
 /// Asks for settled bundles on behalf of many requests at once, like a group commit.
@@ -33,7 +42,7 @@ package final class PreviousBundles: Sendable {
         var pending: [Waiting] = []
         /// Those whom the question that is out will answer.
         var asked: [Waiting] = []
-        /// When the question that is out is late; nil while none is out.
+        /// When the thread's round trip is late; nil while it is in none.
         var due: Deadline?
         var isLate = false
         /// Somebody looks when `due` comes.
@@ -51,6 +60,8 @@ package final class PreviousBundles: Sendable {
     /// While several ask at a time, questions begin this far apart: one costs nearly the same for many
     /// keys as for one.
     private static let gatheringInterval = Duration.milliseconds(1)
+    /// Between an error while learning and the next try.
+    private static let learningPause = Duration.seconds(1)
     /// Requests that wait for the next question; more are told `unknown` at once.
     private static let pendingMax = 8192
 
@@ -60,6 +71,9 @@ package final class PreviousBundles: Sendable {
         self.patience = patience
         (wakeUps, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
+
+    /// False for a bundle that is new for certain, which most are: there is nothing to ask for.
+    func mayHold(_ key: BundleKey) -> Bool { source.mayHold(key) }
 
     /// True while ``run()`` asks.
     package var isRunning: Bool { state.withLock { $0.isRunning } }
@@ -97,7 +111,12 @@ package final class PreviousBundles: Sendable {
 
     private func askUntilStopped() {
         var pace = BatchPace(interval: Self.gatheringInterval)
-        while hasQuestion() {
+        var learnAt: Deadline? = .now
+        while true {
+            let hasQuestion = hasQuestion(timeout: learnAt?.remaining)
+            if hasQuestion == false { return }
+            if learnAt?.hasPassed == true { learnAt = learn() }
+            guard hasQuestion == true else { continue }
             pace.pause()
             guard let keys = nextQuestion() else { continue }
             pace.begin(keys.count)
@@ -109,8 +128,7 @@ package final class PreviousBundles: Sendable {
                 found = nil
             }
             let asked = state.withLock { state in
-                state.due = nil
-                state.isLate = false
+                endRoundTrip(&state)
                 defer { state.asked = [] }
                 return state.asked
             }
@@ -126,25 +144,45 @@ package final class PreviousBundles: Sendable {
         }
     }
 
-    /// Waits until somebody asks; false when nobody will any more.
-    private func hasQuestion() -> Bool {
-        state.wait { state -> Bool? in
+    /// Waits until somebody asks; false when nobody will any more, nil after the timeout.
+    private func hasQuestion(timeout: Duration?) -> Bool? {
+        state.wait(timeout: timeout) { state -> Bool? in
             if !state.isRunning { return false }
             return state.pending.isEmpty ? nil : true
-        } ?? false
+        }
+    }
+
+    /// Returns when to go on learning; nil when there is nothing left.
+    private func learn() -> Deadline? {
+        state.withLock { beginRoundTrip(&$0) }
+        defer { state.withLock { endRoundTrip(&$0) } }
+        do {
+            return try source.learn() ? .now : nil
+        } catch {
+            // The database is away. Until it is back every bundle may be settled.
+            return .after(Self.learningPause)
+        }
     }
 
     private func nextQuestion() -> [BundleKey]? {
-        let (patience, wakeUp) = (patience, wakeUp)
-        return state.withLock { state in
+        state.withLock { state in
             guard !state.pending.isEmpty else { return nil }
             state.asked = Array(state.pending.prefix(Self.keysMax))
             state.pending.removeFirst(state.asked.count)
-            state.due = .after(patience)
-            if !state.isWatched { wakeUp.yield() }
-            state.isWatched = true
+            beginRoundTrip(&state)
             return state.asked.map(\.key)
         }
+    }
+
+    private func beginRoundTrip(_ state: inout State) {
+        state.due = .after(patience)
+        if !state.isWatched { wakeUp.yield() }
+        state.isWatched = true
+    }
+
+    private func endRoundTrip(_ state: inout State) {
+        state.due = nil
+        state.isLate = false
     }
 
     // MARK: The watch

@@ -150,6 +150,10 @@ final class MemoryStore: DeviceDirectory, ReceiptStore, SettledBundles {
         }
     }
 
+    func mayHold(_ key: BundleKey) -> Bool { true }
+
+    func learn() -> Bool { false }
+
     func confirm(_ device: DeviceID, through: Int64) async throws(StoreError) {
         try reach { state throws(StoreError) in
             let last = Int64(state.receipts[device]?.count ?? 0)

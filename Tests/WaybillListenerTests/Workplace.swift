@@ -57,7 +57,7 @@ struct Workplace {
                 wrapSettler(
                     Settler(
                         connectionString: database, rootKey: rootKey, signer: signer, bell: bell,
-                        node: "test"))
+                        filter: ReceiptFilter(), node: "test"))
             })
         return Workplace(
             folder: folder, database: database, queue: queue, store: store, pool: pool,

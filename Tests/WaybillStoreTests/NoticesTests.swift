@@ -11,9 +11,10 @@ import WaybillPostgres
     /// Runs `body` with notices that are connected.
     private func with(
         _ fixture: SettlementFixture, _ bell: ReceiptBell,
-        _ body: (StoreNotices) async throws -> Void
+        filter: ReceiptFilter = ReceiptFilter(), _ body: (StoreNotices) async throws -> Void
     ) async throws {
-        let notices = try StoreNotices(connectionString: fixture.address, bell: bell)
+        let notices = try StoreNotices(
+            connectionString: fixture.address, bell: bell, filter: filter)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await notices.run() }
             while !notices.isConnected { try await Task.sleep(for: .milliseconds(1)) }
@@ -28,11 +29,18 @@ import WaybillPostgres
             let device = try await fixture.makeDevice()
             let here = ReceiptBell()
             let registration = here.register(for: device.deviceID)
-            try await with(fixture, fixture.bell) { _ in
-                try await with(fixture, here) { _ in
+            let (own, others) = (ReceiptFilter(), ReceiptFilter())
+            own.noteComplete()
+            others.noteComplete()
+            let new = BundleKey(deviceID: .random(), bundleID: .random())
+            try await with(fixture, fixture.bell, filter: own) { _ in
+                try await with(fixture, here, filter: others) { _ in
                     _ = try fixture.settle(
                         fixture.bundle(of: device), [fixture.row(0)], by: fixture.makeSettler())
                     #expect(await registration.wait(timeout: .seconds(3600)))
+                    // Here one can no longer know; the node that gives all receipts can.
+                    #expect(others.mayHold(new))
+                    #expect(!own.mayHold(new))
                 }
             }
         }

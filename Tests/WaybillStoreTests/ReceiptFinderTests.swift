@@ -18,7 +18,8 @@ import WaybillPostgres
             // A bundle of one device is none of another's.
             let crossed = BundleKey(
                 deviceID: devices[0].deviceID, bundleID: bundles[1].bundleID)
-            let finder = ReceiptFinder(connectionString: fixture.address)
+            let finder = ReceiptFinder(
+                connectionString: fixture.address, filter: ReceiptFilter())
             let found = try finder.receipts(of: bundles.map(\.key) + [crossed])
             #expect(Set(found.keys) == Set(bundles.map(\.key)))
             let others = try await fixture.store.receipts(of: bundles.map(\.key))
@@ -31,7 +32,8 @@ import WaybillPostgres
             let device = try await fixture.makeDevice()
             let bundle = fixture.bundle(of: device)
             _ = try fixture.settle(bundle, [fixture.row(0)], by: fixture.makeSettler())
-            let finder = ReceiptFinder(connectionString: fixture.address)
+            let finder = ReceiptFinder(
+                connectionString: fixture.address, filter: ReceiptFilter())
             #expect(try finder.receipts(of: [bundle.key]).count == 1)
             let ended = try fixture.number(
                 """
@@ -50,9 +52,44 @@ import WaybillPostgres
     }
 
     @Test func failsAtOnceBetweenTwoTriesToConnect() throws {
-        let finder = ReceiptFinder(connectionString: "host=/nowhere/at-all dbname=none")
+        let finder = ReceiptFinder(
+            connectionString: "host=/nowhere/at-all dbname=none", filter: ReceiptFilter())
         for _ in 0..<100 {
             #expect(throws: StoreError.self) { try finder.receipts(of: []) }
         }
+    }
+
+    @Test func learnsWhichBundlesHaveReceipts() async throws {
+        try await SettlementFixture.with { fixture in
+            let devices = [
+                try await fixture.makeDevice(), try await fixture.makeDevice(tenant: "other"),
+            ]
+            let bundles = devices.map { fixture.bundle(of: $0) }
+            for bundle in bundles {
+                _ = try fixture.settle(bundle, [fixture.row(0)], by: fixture.makeSettler())
+            }
+            fixture.filter.noteComplete()
+            for bundle in bundles { #expect(fixture.filter.mayHold(bundle.key)) }
+            let filter = ReceiptFilter()
+            let finder = ReceiptFinder(connectionString: fixture.address, filter: filter)
+            #expect(filter.mayHold(BundleKey(deviceID: .random(), bundleID: .random())))
+            // Pieces of one: as many as there are receipts, and one that finds the end.
+            #expect(try (0..<3).map { _ in try finder.learn(piece: 1) } == [true, true, false])
+            #expect(try finder.learn(piece: 1) == false)
+            for bundle in bundles { #expect(filter.mayHold(bundle.key)) }
+            let new = (0..<1000).filter { _ in
+                filter.mayHold(BundleKey(deviceID: devices[0].deviceID, bundleID: .random()))
+            }
+            #expect(new.count < 20)
+        }
+    }
+
+    @Test func learningGoesOnAfterTheDatabaseWasAway() throws {
+        let filter = ReceiptFilter()
+        let finder = ReceiptFinder(
+            connectionString: "host=/nowhere/at-all dbname=none", filter: filter)
+        #expect(throws: StoreError.self) { try finder.learn() }
+        #expect(throws: StoreError.self) { try finder.learn() }
+        #expect(filter.mayHold(BundleKey(deviceID: .random(), bundleID: .random())))
     }
 }

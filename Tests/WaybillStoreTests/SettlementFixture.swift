@@ -14,6 +14,7 @@ struct SettlementFixture {
     let rootKey: RootKey
     let signer: ReceiptSigner
     let bell: ReceiptBell
+    let filter = ReceiptFilter()
 
     static func with(_ body: (SettlementFixture) async throws -> Void) async throws {
         try await TestServer.withDatabase { address in
@@ -46,7 +47,8 @@ struct SettlementFixture {
 
     func makeSettler() -> Settler {
         Settler(
-            connectionString: address, rootKey: rootKey, signer: signer, bell: bell, node: "test")
+            connectionString: address, rootKey: rootKey, signer: signer, bell: bell,
+            filter: filter, node: "test")
     }
 
     func bundle(

@@ -3,7 +3,8 @@ import Testing
 import WaybillModel
 import WaybillQueue
 import WaybillSealing
-import WaybillUpload
+
+@testable import WaybillUpload
 
 @Suite struct BundleIntakeTests {
     private static let inlineMax = 4096
@@ -160,6 +161,25 @@ import WaybillUpload
             group.cancelAll()
         }
         #expect(setup.queue.messages.isEmpty)
+    }
+
+    @Test func newBundlesAreNotAskedFor() async throws {
+        let setup = try Setup()
+        setup.history.teach(pieces: 1)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await setup.previous.run() }
+            let bundle = try incoming()
+            while setup.previous.mayHold(bundle.key) { try await Task.sleep(for: .milliseconds(1)) }
+            guard
+                case .received = try await setup.upload(
+                    try part(ofByteCount: 1000), of: bundle)
+            else {
+                Issue.record("not taken")
+                return
+            }
+            group.cancelAll()
+        }
+        #expect(setup.history.questions.isEmpty)
     }
 
     @Test func takesASettledBundleAgainWhileTheDatabaseIsAway() async throws {

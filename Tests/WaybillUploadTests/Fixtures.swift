@@ -66,6 +66,8 @@ final class MemoryHistory: SettledBundles {
         var questions: [Int] = []
         var isFrozen = false
         var fails = false
+        /// Pieces left to learn before it is known what is new.
+        var lessons: Int?
     }
 
     struct Away: Error {}
@@ -89,6 +91,25 @@ final class MemoryHistory: SettledBundles {
 
     func thaw() {
         state.update { $0.isFrozen = false }
+    }
+
+    /// From now on it says what is new, after so many pieces.
+    func teach(pieces: Int) {
+        state.withLock { $0.lessons = pieces }
+    }
+
+    func mayHold(_ key: BundleKey) -> Bool {
+        state.withLock { $0.lessons != 0 || $0.known[key] != nil }
+    }
+
+    func learn() throws -> Bool {
+        _ = state.wait { $0.lessons != nil && $0.isFrozen ? nil : true }
+        return try state.withLock { state in
+            if state.fails { throw Away() }
+            guard let left = state.lessons, left > 0 else { return false }
+            state.lessons = left - 1
+            return left > 1
+        }
     }
 
     func find(_ keys: [BundleKey]) throws -> [BundleKey: BundleStanding] {

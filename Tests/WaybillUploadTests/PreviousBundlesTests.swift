@@ -1,7 +1,8 @@
 import Testing
 import WaybillModel
 import WaybillQueue
-import WaybillUpload
+
+@testable import WaybillUpload
 
 @Suite struct PreviousBundlesTests {
     private func key() -> BundleKey {
@@ -91,6 +92,37 @@ import WaybillUpload
                 Issue.record("an answer without a database")
                 return
             }
+        }
+    }
+
+    @Test func learnsWhatIsNewPieceByPieceAndAnswersInBetween() async throws {
+        let history = MemoryHistory()
+        history.teach(pieces: 100)
+        let known = key()
+        history.note(known, standing())
+        let previous = PreviousBundles(source: history, patience: .seconds(60))
+        #expect(previous.mayHold(key()))
+        try await running(previous) {
+            guard case .settled = await previous.find(known) else {
+                Issue.record("not answered while it learns")
+                return
+            }
+            while previous.mayHold(key()) { try await Task.sleep(for: .milliseconds(1)) }
+            #expect(previous.mayHold(known))
+        }
+    }
+
+    @Test func nobodyWaitsForAPieceThatTheDatabaseDoesNotGive() async throws {
+        let history = MemoryHistory()
+        history.teach(pieces: 1)
+        history.freeze()
+        let previous = PreviousBundles(source: history, patience: .milliseconds(20))
+        try await running(previous) {
+            guard case .unknown = await previous.find(key()) else {
+                Issue.record("answered by a frozen database")
+                return
+            }
+            history.thaw()
         }
     }
 }

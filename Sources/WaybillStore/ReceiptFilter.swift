@@ -1,0 +1,109 @@
+internal import Synchronization
+package import WaybillModel
+
+/// Which bundles may have a receipt: an answer from memory for the many that are new.
+///
+/// A Bloom filter in blocks of one bit in each of eight words, as Apache Parquet's format has it, in
+/// layers that double: about two bytes for each bundle, and one new bundle of a few hundred is asked
+/// for in the database all the same. It knows the receipts that ``ReceiptFinder`` has read since the
+/// start and those that this process gives. What other server nodes give it does not know: once one is
+/// heard of, everything may have a receipt.
+package final class ReceiptFilter: Sendable {
+    private struct State {
+        var layers: [Layer]
+        /// All receipts from before the start are in it, and nobody else gives any.
+        var isExact = false
+        var hasOtherNodes = false
+    }
+
+    private struct Layer {
+        private var blocks: [SIMD8<UInt32>]
+        private(set) var bundleCount = 0
+        let bundlesMax: Int
+
+        /// Odd numbers from Parquet's format: each chooses a bit of its word.
+        private static let factors: SIMD8<UInt32> = [
+            0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b,
+            0x9efc_4947, 0x5c6b_fb31,
+        ]
+
+        init(bundlesMax: Int) {
+            self.bundlesMax = bundlesMax
+            // 16 bits for each bundle.
+            blocks = Array(repeating: .zero, count: bundlesMax / 16)
+        }
+
+        var isFull: Bool { bundleCount >= bundlesMax }
+
+        func contains(_ hash: UInt64) -> Bool {
+            let bits = Self.bits(hash)
+            return blocks[block(hash)] & bits == bits
+        }
+
+        mutating func insert(_ hash: UInt64) {
+            blocks[block(hash)] |= Self.bits(hash)
+            bundleCount += 1
+        }
+
+        private func block(_ hash: UInt64) -> Int {
+            Int(truncatingIfNeeded: ((hash >> 32) * UInt64(blocks.count)) >> 32)
+        }
+
+        private static func bits(_ hash: UInt64) -> SIMD8<UInt32> {
+            let places = (factors &* UInt32(truncatingIfNeeded: hash)) &>> 27
+            return SIMD8(repeating: 1) &<< places
+        }
+    }
+
+    private let state: Mutex<State>
+
+    /// 64 MiB. With more bundles than that they are asked for more and more often.
+    private static let lastLayerMax = 1 << 24
+
+    /// - Parameter firstLayerMax: bundles that there is room for at first; a power of two.
+    package init(firstLayerMax: Int = 1 << 18) {
+        state = Mutex(State(layers: [Layer(bundlesMax: firstLayerMax)]))
+    }
+
+    /// False only if the bundle has no receipt, or gets its first one just now.
+    package func mayHold(_ bundle: BundleKey) -> Bool {
+        let hash = Self.hash(bundle)
+        return state.withLock { state in
+            !state.isExact || state.layers.contains { $0.contains(hash) }
+        }
+    }
+
+    /// Takes in bundles that have a receipt or get one; before anybody forgets that they are queued.
+    func insert(_ bundles: some Sequence<BundleKey>) {
+        state.withLock { state in
+            for bundle in bundles {
+                let hash = Self.hash(bundle)
+                if state.layers.contains(where: { $0.contains(hash) }) { continue }
+                let last = state.layers.count - 1
+                let size = state.layers[last].bundlesMax
+                if state.layers[last].isFull, size < Self.lastLayerMax {
+                    state.layers.append(Layer(bundlesMax: 2 * size))
+                }
+                state.layers[state.layers.count - 1].insert(hash)
+            }
+        }
+    }
+
+    /// All receipts that were there before are in it now.
+    func noteComplete() {
+        state.withLock { $0.isExact = !$0.hasOtherNodes }
+    }
+
+    /// Another server node gives receipts, too.
+    func noteOtherNode() {
+        state.withLock { state in
+            state.hasOtherNodes = true
+            state.isExact = false
+        }
+    }
+
+    /// Under a key of this process: nobody can choose bundles that look alike.
+    private static func hash(_ bundle: BundleKey) -> UInt64 {
+        UInt64(bitPattern: Int64(bundle.hashValue))
+    }
+}
