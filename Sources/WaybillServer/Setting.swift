@@ -34,7 +34,8 @@ extension Setting {
             summary: "PostgreSQL connection URI; without one a private server is run",
             defaultText: nil, isSecret: true),
         Setting(
-            key: "database-connections", summary: "connections besides the listeners'",
+            key: "database-connections",
+            summary: "connections besides the listeners' and two that the server keeps for itself",
             defaultText: "4"),
         Setting(
             key: "tls-certificate", summary: "PEM file with the certificate chain",
