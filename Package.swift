@@ -77,6 +77,7 @@ let package = Package(
             name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(
             name: "CLibzip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
+        .systemLibrary(name: "CMalloc"),
 
         // Level 0: SHA-1 in vectors, optimised in debug builds too: every bundle waits for it.
         .target(name: "CKeyLanes", cSettings: [.unsafeFlags(["-O2"])]),
@@ -198,7 +199,7 @@ let package = Package(
         .target(
             name: "WaybillServer",
             dependencies: [
-                "WaybillModel", "WaybillHTTP", "WaybillThreads", "WaybillObservability",
+                "CMalloc", "WaybillModel", "WaybillHTTP", "WaybillThreads", "WaybillObservability",
                 "WaybillPostgres",
                 "SegmentedLog", "WaybillQueue", "WaybillStore", "WaybillUpload", "WaybillIngress",
                 "WaybillListener", "WaybillAdmin", argumentParser, lifecycle,

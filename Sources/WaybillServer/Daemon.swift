@@ -35,6 +35,7 @@ struct Daemon {
     ///
     /// - Throws: ``ConfigurationFault`` for a wrong key, and what a part that cannot go on threw.
     func run() async throws {
+        FreedMemory.share()
         let queue = try openQueue()
         defer { queue.close() }
         let rootKey = RootKey(bytes: try loadKey(configuration.rootKeyFile, mayCreate: true))
