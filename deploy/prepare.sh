@@ -54,9 +54,6 @@ prepare() {
         command -v curl >/dev/null || missing+=(curl ca-certificates)
         command -v 7z >/dev/null || missing+=(p7zip-full)
     fi
-    if [ "$1" = bench ]; then
-        command -v wrk >/dev/null || missing+=(wrk)
-    fi
     # Phone networks, which root alone can have.
     if [ "$1" = test ] || [ "$1" = soak ] && [ "$(id -u)" -eq 0 ]; then
         command -v ip >/dev/null && command -v tc >/dev/null || missing+=(iproute2)

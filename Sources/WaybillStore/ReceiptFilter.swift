@@ -4,10 +4,12 @@ package import WaybillModel
 /// Which bundles may have a receipt: an answer from memory for the many that are new.
 ///
 /// A Bloom filter in blocks of one bit in each of eight words, as Apache Parquet's format has it, in
-/// layers that double: about two bytes for each bundle, and one new bundle of a few hundred is asked
-/// for in the database all the same. It knows the receipts that ``ReceiptFinder`` has read since the
-/// start and those that this process gives. What other server nodes give it does not know: once one is
-/// heard of, everything may have a receipt.
+/// layers that double: about two bytes for each bundle. Between one new bundle of 800 and, with every
+/// layer full, one of 100 is asked for in the database all the same.
+///
+/// It knows the receipts that ``ReceiptFinder`` has read since the start and those that this process
+/// gives. What other server nodes give it does not know: once one is heard of, everything may have a
+/// receipt.
 package final class ReceiptFilter: Sendable {
     private struct State {
         var layers: [Layer]
@@ -94,11 +96,15 @@ package final class ReceiptFilter: Sendable {
         state.withLock { $0.isExact = !$0.hasOtherNodes }
     }
 
-    /// Another server node gives receipts, too.
-    func noteOtherNode() {
+    /// Another server node gives receipts, too. Returns whether that is news.
+    @discardableResult
+    func noteOtherNode() -> Bool {
         state.withLock { state in
-            state.hasOtherNodes = true
-            state.isExact = false
+            defer {
+                state.hasOtherNodes = true
+                state.isExact = false
+            }
+            return !state.hasOtherNodes
         }
     }
 

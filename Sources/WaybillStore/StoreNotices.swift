@@ -138,7 +138,10 @@ package final class StoreNotices: Sendable {
         switch notice.channel {
         case "waybill_devices": changedContinuation.yield()
         case "waybill_receipts" where notice.backendProcessID != connection.backendProcessID:
-            filter.noteOtherNode()
+            if filter.noteOtherNode() {
+                logger.notice(
+                    "another server node works here: every upload is looked for in the database")
+            }
             if notice.payload == "*" {
                 connectedContinuation.yield()
             } else {

@@ -33,9 +33,9 @@ import WaybillModel
     @Test func anotherNodesReceiptsAreAskedFor() {
         for isKnownBefore in [true, false] {
             let filter = ReceiptFilter()
-            if isKnownBefore { filter.noteOtherNode() }
+            if isKnownBefore { #expect(filter.noteOtherNode()) }
             filter.noteComplete()
-            filter.noteOtherNode()
+            #expect(filter.noteOtherNode() == !isKnownBefore)
             #expect(filter.mayHold(Self.keys(1)[0]))
         }
     }

@@ -84,7 +84,7 @@ import WaybillPostgres
         }
     }
 
-    @Test func learningGoesOnAfterTheDatabaseWasAway() throws {
+    @Test func nothingIsNewForCertainWhileTheDatabaseIsAway() throws {
         let filter = ReceiptFilter()
         let finder = ReceiptFinder(
             connectionString: "host=/nowhere/at-all dbname=none", filter: filter)
