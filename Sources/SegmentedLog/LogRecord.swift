@@ -11,6 +11,12 @@ package struct RecordPosition: Sendable, Hashable {
         self.offset = offset
         self.byteCount = byteCount
     }
+
+    /// Where the frame ends.
+    var frameEnd: UInt64 {
+        UInt64(offset) + UInt64(FrameHeader.byteCount + FrameHeader.tagByteCount)
+            + UInt64(byteCount)
+    }
 }
 
 /// What a caller hears of its record, once that is synced.

@@ -232,17 +232,32 @@ struct LogRecovery {
             outcome.report.segments += 1
             outcome.nextSequence = max(outcome.nextSequence, scan.lastSequence + 1)
             let end = try judge(source, scan, bytes, limit: limit, cut: cut)
+            let behind = kept.last.map { $0.position.frameEnd } ?? end
             outcome.segments[source.number] = SegmentInfo(
-                cipher: source.cipher, end: end, fileBytes: source.byteCount)
+                cipher: source.cipher, end: end,
+                fileBytes: isLast ? giveBack(source, from: behind) : source.byteCount)
         }
     }
 
-    /// Where the last segment's records end: at the first hole that no sync had covered. Nil after a
+    /// Where the last segment's records end: at the first hole that no sync had covered, or behind a
     /// closing record.
     private func cutOfTornTail(_ source: Source, _ bytes: [UInt8]) -> UInt64? {
         var scan = makeScan(source)
         scan.run(bytes, limit: nil) { _ in }
-        return scan.isClosed ? nil : scan.unsyncedHoles.first?.bytes.lowerBound ?? scan.end
+        return scan.isClosed ? scan.end : scan.unsyncedHoles.first?.bytes.lowerBound ?? scan.end
+    }
+
+    /// Gives back what a segment that was not closed had allocated: a full disk may have no other room
+    /// for the next one. Returns the file's size.
+    private func giveBack(_ source: Source, from end: UInt64) -> Int {
+        guard source.byteCount > Int(end) else { return source.byteCount }
+        do {
+            try source.file.truncate(Int(end))
+            return Int(end)
+        } catch {
+            // It costs room until the segment is deleted, nothing else.
+            return source.byteCount
+        }
     }
 
     /// Tells torn tails from damage, and makes the tail durable up to its cut.

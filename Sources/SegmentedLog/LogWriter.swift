@@ -41,7 +41,6 @@ struct LogWriter {
 
     /// Works until the log is closed or fails.
     mutating func run() {
-        let bytesMax = factory.options.batchBytesMax
         var pace = BatchPace(interval: factory.options.gatheringInterval)
         while true {
             let isBlocked = !deferred.isEmpty || !deferredDeletions.isEmpty
@@ -49,18 +48,27 @@ struct LogWriter {
                 state.hasWork ? true : nil
             }
             if hasWork == true { pace.pause() }
-            let work = state.withLock { $0.takeWork(bytesMax: bytesMax) }
-            do {
-                switch work ?? .batch([], deletions: []) {
-                case .batch(let appends, let deletions):
-                    pace.begin(appends.count)
-                    try write(appends, deletions: deletions)
-                case .close:
-                    return try finish()
-                }
-            } catch {
-                return fail(error)
+            guard step(&pace) else { return }
+        }
+    }
+
+    /// Does what there is to do by now; false when the log's life is over.
+    mutating func step(_ pace: inout BatchPace) -> Bool {
+        let bytesMax = factory.options.batchBytesMax
+        let work = state.withLock { $0.takeWork(bytesMax: bytesMax) }
+        do {
+            switch work ?? .batch([], deletions: []) {
+            case .batch(let appends, let deletions):
+                pace.begin(appends.count)
+                try write(appends, deletions: deletions)
+                return true
+            case .close:
+                try finish()
+                return false
             }
+        } catch {
+            fail(error)
+            return false
         }
     }
 
@@ -170,8 +178,8 @@ struct LogWriter {
     ///
     /// - Throws: `failed` if that cannot be made durable.
     private func takeBack(_ range: Range<Int>) throws(LogError) {
-        let (file, options) = (segment.file, factory.options)
-        let size = options.segmentBytes + options.reserveBytes
+        let file = segment.file
+        let size = segment.allocatedBytes
         do throws(LogError) {
             // The part that is allocated stays so: control records will need it.
             if range.upperBound > size { try file.truncate(max(size, range.lowerBound)) }
@@ -191,7 +199,7 @@ struct LogWriter {
 
     /// Begins a new segment once this one is full; returns why bulk must be refused if it cannot.
     private mutating func rollIfFull() throws(LogError) -> LogError? {
-        guard segment.end >= UInt64(factory.options.segmentBytes) else { return nil }
+        guard segment.end >= segment.fullAt else { return nil }
         var manifest = manifest
         manifest.entries.append(Manifest.Entry(segment: segment.number, end: segment.end))
         let next: OpenSegment
@@ -208,11 +216,10 @@ struct LogWriter {
         self.manifest = manifest
         segment = next
         nextSequence += 1
-        let size = factory.options.segmentBytes + factory.options.reserveBytes
         state.update { state in
             state.segments[closed.number]?.fileBytes = closedBytes
             state.segments[next.number] = SegmentInfo(
-                cipher: next.cipher, end: next.end, fileBytes: size)
+                cipher: next.cipher, end: next.end, fileBytes: next.allocatedBytes)
             state.current = next.number
             state.files[next.number] = next.file
         }
@@ -228,7 +235,7 @@ struct LogWriter {
             // It costs room until the segment is deleted, nothing else.
             logger.warning(
                 "log segment not cut off", metadata: ["log.error": "\(error.shortDescription)"])
-            return factory.options.segmentBytes + factory.options.reserveBytes
+            return segment.allocatedBytes
         }
     }
 

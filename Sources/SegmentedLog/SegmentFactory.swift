@@ -12,6 +12,10 @@ struct OpenSegment: Sendable {
     /// Everything before is synced; the next write goes here.
     var end: UInt64
     var nextOrdinal: UInt32
+    /// What writes find room in, whatever else the disk holds.
+    let allocatedBytes: Int
+    /// Bulk goes into the next segment from here on; at once, where there was no room for a whole one.
+    let fullAt: UInt64
     /// What it took over from the segment before, in its new place.
     var kept: [LogRecord] = []
 }
@@ -27,16 +31,18 @@ struct SegmentFactory: Sendable {
     /// - Parameters:
     ///   - sequence: the manifest's; those of `kept` follow it.
     ///   - kept: records that the segment takes over, each under a new sequence.
+    ///   - mayBeSmall: on a disk without room for a whole segment, one with what room there is.
     /// - Throws: `failed` after a failed write or sync; `diskFull` or `io` if nothing was lost.
     func make(
-        number: UInt64, sequence: UInt64, manifest: Manifest, keeping kept: [LogRecord] = []
+        number: UInt64, sequence: UInt64, manifest: Manifest, keeping kept: [LogRecord] = [],
+        mayBeSmall: Bool = false
     ) throws(LogError) -> OpenSegment {
         let name = SegmentName.path(in: options.directory, number)
         let draft = name + SegmentName.draftSuffix
         do {
             return try make(
                 draft: draft, name: name, number: number, sequence: sequence, manifest: manifest,
-                kept: kept)
+                kept: kept, mayBeSmall: mayBeSmall)
         } catch {
             // A draft that stays behind is unlinked at the next open.
             try? fileSystem.unlink(draft)
@@ -46,14 +52,15 @@ struct SegmentFactory: Sendable {
 
     private func make(
         draft: String, name: String, number: UInt64, sequence: UInt64, manifest: Manifest,
-        kept: [LogRecord]
+        kept: [LogRecord], mayBeSmall: Bool
     ) throws(LogError) -> OpenSegment {
-        let file = try LogError.mappingDiskFull { () throws(LogError) in
-            let file = try fileSystem.open(draft, .create)
-            try file.allocate(options.segmentBytes + options.reserveBytes)
-            return file
-        }
         let sealed = try content(number, sequence, manifest, kept)
+        let wholeBytes = options.segmentBytes + options.reserveBytes
+        let (file, allocated) = try LogError.mappingDiskFull { () throws(LogError) in
+            let file = try fileSystem.open(draft, .create)
+            let least = mayBeSmall ? min(sealed.bytes.count, wholeBytes) : wholeBytes
+            return (file, try allocate(file, wholeBytes, atLeast: least))
+        }
         try LogError.fatal { () throws(LogError) in
             try file.writeAll(sealed.bytes[...], at: 0)
             try file.synchronize()
@@ -66,7 +73,28 @@ struct SegmentFactory: Sendable {
         }
         return OpenSegment(
             number: number, file: file, cipher: sealed.cipher, end: UInt64(sealed.bytes.count),
-            nextOrdinal: UInt32(1 + kept.count), kept: sealed.kept)
+            nextOrdinal: UInt32(1 + kept.count), allocatedBytes: allocated,
+            fullAt: allocated < wholeBytes ? 0 : UInt64(options.segmentBytes), kept: sealed.kept)
+    }
+
+    /// Reserves as much as there is, halving what is asked for beyond the least; returns how much.
+    private func allocate(
+        _ file: any OpenFile, _ byteCount: Int, atLeast least: Int
+    ) throws(LogError) -> Int {
+        var wanted = byteCount
+        while true {
+            do {
+                try file.allocate(wanted)
+                return wanted
+            } catch {
+                guard case .io(let number, _) = error, LogError.isDiskFull(number), wanted > least
+                else { throw error }
+                // A system may have kept what it got hold of before it gave up.
+                try file.truncate(0)
+                wanted = max(least, min(options.reserveBytes, (wanted - least) / 2) + least)
+                if wanted - least < 4096 { wanted = least }
+            }
+        }
     }
 
     private func content(
@@ -161,7 +189,7 @@ extension LogError {
         }
     }
 
-    private static func isDiskFull(_ number: Int32) -> Bool {
+    static func isDiskFull(_ number: Int32) -> Bool {
         number == ENOSPC || number == EDQUOT
     }
 }

@@ -9,9 +9,16 @@ package final class SegmentedLog: Sendable {
     private let options: LogOptions
     private let fileSystem: any FileSystem
     private let state: Monitor<LogState>
-    private let thread: NamedThread
+    private let worker: Worker
     private let joined = Monitor(false)
     private let lock: Monitor<(any OpenFile)?>
+
+    /// Who writes.
+    private enum Worker {
+        case thread(NamedThread)
+        /// Nobody but ``work()``; nil at the end of the log's life.
+        case caller(Monitor<LogWriter?>)
+    }
 
     /// Segments whose open files are kept for reading.
     private static let openFilesMax = 32
@@ -21,13 +28,15 @@ package final class SegmentedLog: Sendable {
     /// Blocks while it reads. Damage does not stop it: the report names what was lost.
     ///
     /// - Parameters:
+    ///   - hasThread: false for a simulation, which has time stand still: then nothing is written but
+    ///     by ``work()``, on the caller's thread.
     ///   - onFatal: called once, on the writer's thread, after a failed write or sync.
     ///   - replay: control records may come twice, under two sequences.
     /// - Throws: ``LogError/locked``, ``LogError/wrongKey(keyID:)``, ``LogError/unreadable(_:)``,
     ///   ``LogError/diskFull``, ``LogError/io(errno:operation:)``, or what `replay` throws.
     package static func open(
         options: LogOptions, fileSystem: any FileSystem = PosixFileSystem(), logger: Logger,
-        onFatal: @escaping @Sendable (LogError) -> Void,
+        hasThread: Bool = true, onFatal: @escaping @Sendable (LogError) -> Void,
         replay: (LogRecord) throws -> Void
     ) throws -> (log: SegmentedLog, report: RecoveryReport) {
         precondition(
@@ -43,7 +52,8 @@ package final class SegmentedLog: Sendable {
             options: options, fileSystem: fileSystem, logID: recovered.logID)
         var made = try factory.make(
             number: recovered.nextSegment, sequence: recovered.nextSequence,
-            manifest: recovered.manifest, keeping: recovered.kept)
+            manifest: recovered.manifest, keeping: recovered.kept,
+            mayBeSmall: true)
         for record in made.kept { try replay(record) }
         let nextSequence = recovered.nextSequence + 1 + UInt64(made.kept.count)
         made.kept = []
@@ -51,31 +61,50 @@ package final class SegmentedLog: Sendable {
         var state = LogState(segments: recovered.segments, current: segment.number)
         state.segments[segment.number] = SegmentInfo(
             cipher: segment.cipher, end: segment.end,
-            fileBytes: options.segmentBytes + options.reserveBytes)
+            fileBytes: segment.allocatedBytes)
         state.files[segment.number] = segment.file
         let log = try SegmentedLog(
-            options: options, fileSystem: fileSystem, lock: lock, state: state
+            options: options, fileSystem: fileSystem, lock: lock, state: state,
+            hasThread: hasThread
         ) { state in
-            // The thread holds the lock on the directory too, in case the log is let go unclosed.
-            defer { withExtendedLifetime(lock) {} }
-            var writer = LogWriter(
+            LogWriter(
                 factory: factory, state: state, segment: segment, manifest: recovered.manifest,
                 nextSequence: nextSequence, logger: logger, onFatal: onFatal)
-            writer.run()
         }
         return (log, recovered.report)
     }
 
     private init(
         options: LogOptions, fileSystem: any FileSystem, lock: any OpenFile, state: LogState,
-        write: @escaping @Sendable (Monitor<LogState>) -> Void
+        hasThread: Bool, makeWriter: @escaping @Sendable (Monitor<LogState>) -> LogWriter
     ) throws(ThreadError) {
         self.options = options
         self.fileSystem = fileSystem
         self.lock = Monitor(lock)
         let monitor = Monitor(state)
         self.state = monitor
-        thread = try NamedThread(name: "waybill-log") { write(monitor) }
+        guard hasThread else {
+            worker = .caller(Monitor(makeWriter(monitor)))
+            return
+        }
+        worker = .thread(
+            try NamedThread(name: "waybill-log") {
+                // The thread holds the lock on the directory too, in case the log is let go unclosed.
+                defer { withExtendedLifetime(lock) {} }
+                var writer = makeWriter(monitor)
+                writer.run()
+            })
+    }
+
+    /// Writes what is pending, one batch; false when the log's life is over. Only without a thread.
+    @discardableResult
+    package func work() -> Bool {
+        guard case .caller(let writer) = worker else { return true }
+        return writer.withLock { writer in
+            var pace = BatchPace(interval: .zero)
+            if writer?.step(&pace) != true { writer = nil }
+            return writer != nil
+        }
     }
 
     deinit {
@@ -179,11 +208,18 @@ package final class SegmentedLog: Sendable {
     package func close() {
         state.update { $0.isClosing = true }
         joined.update { isJoined in
-            if !isJoined { thread.join() }
+            if !isJoined { finishWork() }
             isJoined = true
         }
         lock.withLock { $0 = nil }
         state.withLock { $0.files = [:] }
+    }
+
+    private func finishWork() {
+        switch worker {
+        case .thread(let thread): thread.join()
+        case .caller: while work() {}
+        }
     }
 
     private static func parent(of path: String) -> String {
