@@ -248,6 +248,12 @@ let package = Package(
             name: "WaybillPostgresTests",
             dependencies: ["WaybillPostgres", "PostgresTesting", "WaybillThreads"],
             swiftSettings: strict),
+        .target(
+            name: "DiskSimulation", dependencies: ["SegmentedLog", "WaybillThreads", logging],
+            path: "Tests/DiskSimulation", swiftSettings: strict),
+        .executableTarget(
+            name: "simulate", dependencies: ["DiskSimulation"], path: "Tests/simulate",
+            swiftSettings: strict),
         .testTarget(
             name: "SegmentedLogTests", dependencies: ["SegmentedLog", "WaybillThreads", logging],
             swiftSettings: strict),

@@ -1,0 +1,529 @@
+package import SegmentedLog
+package import WaybillThreads
+
+/// A disk in memory that forgets what was not synced when its power is cut.
+///
+/// Files have a content that the process sees and one that is on the platter, by sector of 512 bytes;
+/// directories have entries of both kinds. ``cutPower(_:)`` keeps, loses or tears each unsynced
+/// sector and keeps or loses each unsynced entry, as the given source of chance says. What is open
+/// then fails for ever. Faults come from ``Plan``, each at the call with its number.
+package final class SimulatedDisk: FileSystem {
+    package static let sectorBytes = 512
+
+    /// What goes wrong, and when. Numbers count calls of that kind since the disk was made.
+    package struct Plan: Sendable {
+        /// These syncs fail, and the system takes the pages for clean all the same.
+        package var failingSyncs: [Int: SyncFailure] = [:]
+        /// All syncs from this one on fail.
+        package var syncsFailFrom: Int?
+        /// These writes take only so many bytes.
+        package var shortWrites: [Int: Int] = [:]
+        /// These writes fail with the error number.
+        package var failingWrites: [Int: Int32] = [:]
+        /// Syncs of files are said to have worked and do nothing: what must be noticed.
+        package var ignoresSyncs = false
+        /// The same of directories.
+        package var ignoresDirectorySyncs = false
+        /// The power is cut at the disk's call with this number, whatever it is, before it does
+        /// anything.
+        package var powerCutAt: Int?
+
+        package init() {}
+    }
+
+    package enum SyncFailure: Sendable {
+        /// The process goes on seeing what it wrote.
+        case pagesStayReadable
+        /// The process sees again what is on the platter.
+        case pagesAreReverted
+    }
+
+    /// The process is gone: what a call throws from a power cut on.
+    package static let powerIsOut = LogError.failed(errno: 0, operation: "power")
+
+    /// What has happened so far.
+    package struct Counts: Sendable, Equatable {
+        package var calls = 0
+        package var writes = 0
+        package var syncs = 0
+        package var directorySyncs = 0
+        package var powerCuts = 0
+        package var lostSectors = 0
+        package var tornSectors = 0
+        package var lostEntries = 0
+        package var shortWrites = 0
+        package var failedSyncs = 0
+        package var failedWrites = 0
+        package var refusals = 0
+        package var flippedBits = 0
+
+        package init() {}
+
+        package mutating func add(_ other: Counts) {
+            calls += other.calls
+            writes += other.writes
+            syncs += other.syncs
+            directorySyncs += other.directorySyncs
+            powerCuts += other.powerCuts
+            lostSectors += other.lostSectors
+            tornSectors += other.tornSectors
+            lostEntries += other.lostEntries
+            shortWrites += other.shortWrites
+            failedSyncs += other.failedSyncs
+            failedWrites += other.failedWrites
+            refusals += other.refusals
+            flippedBits += other.flippedBits
+        }
+    }
+
+    private struct Content {
+        var bytes: [UInt8] = []
+        /// On the platter.
+        var durable: [UInt8] = []
+        /// Sectors that differ, or may.
+        var dirty: Set<Int> = []
+        /// Space that was reserved beyond the content.
+        var allocated = 0
+
+        mutating func resize(_ count: Int) {
+            if count < bytes.count {
+                bytes.removeLast(bytes.count - count)
+            } else {
+                bytes.append(contentsOf: repeatElement(0, count: count - bytes.count))
+            }
+        }
+    }
+
+    /// A change to a directory that no sync has covered.
+    private enum EntryChange {
+        case link(String, file: Int)
+        case unlink(String)
+        /// An entry names a file, not the name that the file had before.
+        case rename(String, to: String, file: Int)
+    }
+
+    private struct State {
+        var plan = Plan()
+        var counts = Counts()
+        var capacity: Int
+        var takenByOthers = 0
+        var files: [Int: Content] = [:]
+        var nextFile = 1
+        var entries: [String: Int] = [:]
+        var durableEntries: [String: Int] = [:]
+        var changes: [EntryChange] = []
+        var directories: Set<String> = []
+        var durableDirectories: Set<String> = []
+        var locked: Set<String> = []
+        /// Open files of an earlier one are dead.
+        var power = 1
+        var isOut = false
+    }
+
+    private let state: Monitor<State>
+
+    /// - Parameter capacity: bytes that all files may take together.
+    package init(capacity: Int = 1 << 30) {
+        state = Monitor(State(capacity: capacity))
+    }
+
+    // MARK: What a test does
+
+    package var counts: Counts { state.withLock { $0.counts } }
+
+    package func setPlan(_ plan: Plan) {
+        state.withLock { $0.plan = plan }
+    }
+
+    /// Somebody else takes all room there is.
+    package func fill() {
+        state.withLock { $0.takenByOthers += max(0, Self.free($0)) }
+    }
+
+    /// And gives it back.
+    package func empty() {
+        state.withLock { $0.takenByOthers = 0 }
+    }
+
+    /// Bytes that could still be written.
+    package var free: Int { state.withLock { Self.free($0) } }
+
+    /// Whether the plan has cut the power; every call fails until ``cutPower(_:)``.
+    package var isOut: Bool { state.withLock { $0.isOut } }
+
+    /// Names of all files, sorted.
+    package var names: [String] { state.withLock { $0.entries.keys.sorted() } }
+
+    /// Turns over one bit of a file, in what the process sees and on the platter.
+    package func flipBit(_ path: String, at offset: Int, bit: Int) {
+        state.withLock { state in
+            guard let file = state.entries[path], let content = state.files[file],
+                offset < content.bytes.count
+            else { return }
+            state.counts.flippedBits += 1
+            state.files[file]?.bytes[offset] ^= 1 << UInt8(bit)
+            if offset < content.durable.count {
+                state.files[file]?.durable[offset] ^= 1 << UInt8(bit)
+            }
+        }
+    }
+
+    /// A file's content as the process sees it.
+    package func content(_ path: String) -> [UInt8]? {
+        state.withLock { state in state.entries[path].flatMap { state.files[$0]?.bytes } }
+    }
+
+    /// Puts a whole file there, durable at once.
+    package func put(_ bytes: [UInt8], at path: String) {
+        state.withLock { state in
+            let file = state.nextFile
+            state.nextFile += 1
+            state.files[file] = Content(bytes: bytes, durable: bytes)
+            state.entries[path] = file
+            state.durableEntries[path] = file
+        }
+    }
+
+    /// Ends the process as a power cut does: everything that is open is dead from now on.
+    ///
+    /// - Parameter chance: decides for each unsynced sector and entry.
+    package func cutPower(_ chance: inout some RandomNumberGenerator) {
+        state.withLock { state in
+            state.counts.powerCuts += 1
+            state.power += 1
+            state.isOut = false
+            state.plan.powerCutAt = nil
+            state.locked = []
+            Self.settleEntries(&state, &chance)
+            let live = Set(state.entries.values)
+            state.files = state.files.filter { live.contains($0.key) }
+            for file in state.files.keys.sorted() { Self.settle(file, &state, &chance) }
+        }
+    }
+
+    /// Ends the process and nothing else, as SIGKILL does: the page cache lives on.
+    package func killProcess() {
+        state.withLock { state in
+            state.power += 1
+            state.isOut = false
+            state.locked = []
+        }
+    }
+
+    private static func settle(
+        _ file: Int, _ state: inout State, _ chance: inout some RandomNumberGenerator
+    ) {
+        guard var content = state.files[file] else { return }
+        var after = content.durable
+        if content.bytes.count != after.count, Bool.random(using: &chance) {
+            var resized = Content(bytes: after)
+            resized.resize(content.bytes.count)
+            after = resized.bytes
+        }
+        for sector in content.dirty.sorted() {
+            let start = sector * sectorBytes
+            let end = min(start + sectorBytes, content.bytes.count, after.count)
+            guard start < end else { continue }
+            switch Int.random(in: 0..<3, using: &chance) {
+            case 0: state.counts.lostSectors += 1
+            case 1: after.replaceSubrange(start..<end, with: content.bytes[start..<end])
+            default:
+                state.counts.tornSectors += 1
+                let border = Int.random(in: start...end, using: &chance)
+                after.replaceSubrange(start..<border, with: content.bytes[start..<border])
+            }
+        }
+        content.bytes = after
+        content.durable = after
+        content.dirty = []
+        state.files[file] = content
+    }
+
+    /// Keeps or loses each change, in their order; a change whose file is not there is lost.
+    private static func settleEntries(
+        _ state: inout State, _ chance: inout some RandomNumberGenerator
+    ) {
+        var entries = state.durableEntries
+        for change in state.changes {
+            guard Bool.random(using: &chance) else {
+                state.counts.lostEntries += 1
+                continue
+            }
+            apply(change, to: &entries)
+        }
+        state.entries = entries
+        state.durableEntries = entries
+        state.changes = []
+        state.directories = state.durableDirectories
+    }
+
+    private static func apply(_ change: EntryChange, to entries: inout [String: Int]) {
+        switch change {
+        case .link(let path, let file): entries[path] = file
+        case .unlink(let path): entries[path] = nil
+        case .rename(let path, let newPath, let file):
+            entries[path] = nil
+            entries[newPath] = file
+        }
+    }
+
+    // MARK: FileSystem
+
+    package func makeDirectory(_ path: String) throws(LogError) {
+        try call { state throws(LogError) in
+            state.directories.insert(path)
+            // Kept without a sync of the parent: what is under test is the log inside.
+            state.durableDirectories.insert(path)
+        }
+    }
+
+    package func open(_ path: String, _ mode: FileMode) throws(LogError) -> any OpenFile {
+        try call { state throws(LogError) in
+            if let file = state.entries[path] {
+                if mode == .create { Self.empty(file, &state) }
+                return SimulatedFile(self, file, power: state.power)
+            }
+            guard mode == .create else { throw .io(errno: 2, operation: "open") }
+            let file = state.nextFile
+            state.nextFile += 1
+            state.files[file] = Content()
+            state.entries[path] = file
+            state.changes.append(.link(path, file: file))
+            return SimulatedFile(self, file, power: state.power)
+        }
+    }
+
+    private static func empty(_ file: Int, _ state: inout State) {
+        state.files[file]?.bytes = []
+        state.files[file]?.allocated = 0
+    }
+
+    package func syncDirectory(_ path: String) throws(LogError) {
+        try call { state throws(LogError) in
+            state.counts.directorySyncs += 1
+            if state.plan.ignoresDirectorySyncs { return }
+            // One directory in effect: the log has one.
+            for change in state.changes { Self.apply(change, to: &state.durableEntries) }
+            state.changes = []
+        }
+    }
+
+    package func rename(_ path: String, to newPath: String) throws(LogError) {
+        try call { state throws(LogError) in
+            guard let file = state.entries[path] else {
+                throw .io(errno: 2, operation: "rename")
+            }
+            let change = EntryChange.rename(path, to: newPath, file: file)
+            Self.apply(change, to: &state.entries)
+            state.changes.append(change)
+        }
+    }
+
+    package func unlink(_ path: String) throws(LogError) {
+        try call { state throws(LogError) in
+            guard state.entries[path] != nil else { throw .io(errno: 2, operation: "unlink") }
+            Self.apply(.unlink(path), to: &state.entries)
+            state.changes.append(.unlink(path))
+        }
+    }
+
+    package func list(_ path: String) throws(LogError) -> [String] {
+        try call { state throws(LogError) in
+            state.entries.keys.filter { $0.hasPrefix(path + "/") }
+                .map { String($0.dropFirst(path.count + 1)) }
+                .filter { !$0.contains("/") }
+        }
+    }
+
+    package func freeBytes(_ path: String) throws(LogError) -> Int {
+        try call { state throws(LogError) in Self.free(state) }
+    }
+
+    package func lock(_ path: String) throws(LogError) -> any OpenFile {
+        _ = try open(path, .create)
+        return try call { state throws(LogError) in
+            guard !state.locked.contains(path), let file = state.entries[path] else {
+                throw .locked
+            }
+            state.locked.insert(path)
+            return SimulatedFile(self, file, power: state.power, lockedPath: path)
+        }
+    }
+
+    fileprivate func unlock(_ path: String, power: Int) {
+        state.withLock { state in
+            if state.power == power { state.locked.remove(path) }
+        }
+    }
+
+    private static func free(_ state: State) -> Int {
+        let live = Set(state.entries.values)
+        let used = live.reduce(0) { sum, file in
+            let content = state.files[file]
+            return sum + max(content?.bytes.count ?? 0, content?.allocated ?? 0)
+        }
+        return state.capacity - state.takenByOthers - used
+    }
+
+    /// Counts a call, and cuts it off where the plan wants that.
+    private func call<Value>(
+        power: Int? = nil, _ body: (inout State) throws(LogError) -> Value
+    ) throws(LogError) -> Value {
+        var result: Result<Value, LogError>?
+        state.withLock { state in
+            state.counts.calls += 1
+            if state.plan.powerCutAt == state.counts.calls { state.isOut = true }
+            if state.isOut || power.map({ $0 != state.power }) == true {
+                result = .failure(Self.powerIsOut)
+                return
+            }
+            do throws(LogError) {
+                result = .success(try body(&state))
+            } catch {
+                result = .failure(error)
+            }
+        }
+        guard let result else { throw Self.powerIsOut }
+        return try result.get()
+    }
+
+    // MARK: Of open files
+
+    fileprivate func write(
+        _ bytes: ArraySlice<UInt8>, at offset: Int, _ file: SimulatedFile
+    ) throws(LogError) -> Int {
+        try call(power: file.power) { state throws(LogError) in
+            state.counts.writes += 1
+            let number = state.counts.writes
+            if let error = state.plan.failingWrites[number] {
+                state.counts.failedWrites += 1
+                throw .io(errno: error, operation: "pwrite")
+            }
+            var count = bytes.count
+            if let short = state.plan.shortWrites[number], short > 0, short < count {
+                state.counts.shortWrites += 1
+                count = short
+            }
+            guard var content = state.files[file.file] else { throw Self.powerIsOut }
+            let room = max(content.bytes.count, content.allocated) + max(0, Self.free(state))
+            count = min(count, room - offset)
+            guard count > 0 || bytes.isEmpty else {
+                state.counts.refusals += 1
+                throw .io(errno: 28, operation: "pwrite")
+            }
+            if offset + count > content.bytes.count { content.resize(offset + count) }
+            content.bytes.replaceSubrange(offset..<offset + count, with: bytes.prefix(count))
+            if count > 0 {
+                let sectors =
+                    offset / Self.sectorBytes...(offset + count - 1) / Self.sectorBytes
+                content.dirty.formUnion(sectors)
+            }
+            state.files[file.file] = content
+            return count
+        }
+    }
+
+    fileprivate func read(
+        at offset: Int, count: Int, _ file: SimulatedFile
+    ) throws(LogError) -> [UInt8] {
+        try call(power: file.power) { state throws(LogError) in
+            guard let content = state.files[file.file] else { throw Self.powerIsOut }
+            let end = min(offset + count, content.bytes.count)
+            return offset < end ? Array(content.bytes[offset..<end]) : []
+        }
+    }
+
+    fileprivate func synchronize(_ file: SimulatedFile) throws(LogError) {
+        try call(power: file.power) { state throws(LogError) in
+            state.counts.syncs += 1
+            if state.plan.ignoresSyncs { return }
+            let number = state.counts.syncs
+            guard var content = state.files[file.file] else { throw Self.powerIsOut }
+            var failure = state.plan.failingSyncs[number]
+            if let from = state.plan.syncsFailFrom, number >= from { failure = .pagesStayReadable }
+            if let failure {
+                state.counts.failedSyncs += 1
+                if failure == .pagesAreReverted { content.bytes = content.durable }
+                // Clean as far as the system knows: no later sync writes them.
+                content.dirty = []
+                state.files[file.file] = content
+                throw .io(errno: 5, operation: "fdatasync")
+            }
+            var durable = Content(bytes: content.durable)
+            durable.resize(content.bytes.count)
+            for sector in content.dirty {
+                let start = sector * Self.sectorBytes
+                let end = min(start + Self.sectorBytes, content.bytes.count)
+                guard start < end else { continue }
+                durable.bytes.replaceSubrange(start..<end, with: content.bytes[start..<end])
+            }
+            content.durable = durable.bytes
+            content.dirty = []
+            state.files[file.file] = content
+        }
+    }
+
+    fileprivate func allocate(_ byteCount: Int, _ file: SimulatedFile) throws(LogError) {
+        try call(power: file.power) { state throws(LogError) in
+            guard let content = state.files[file.file] else { throw Self.powerIsOut }
+            let grows = byteCount - max(content.bytes.count, content.allocated)
+            guard grows <= Self.free(state) else {
+                state.counts.refusals += 1
+                throw .io(errno: 28, operation: "fallocate")
+            }
+            state.files[file.file]?.allocated = max(content.allocated, byteCount)
+            if byteCount > content.bytes.count { state.files[file.file]?.resize(byteCount) }
+        }
+    }
+
+    fileprivate func truncate(_ byteCount: Int, _ file: SimulatedFile) throws(LogError) {
+        try call(power: file.power) { state throws(LogError) in
+            state.files[file.file]?.resize(byteCount)
+            state.files[file.file]?.allocated = byteCount
+        }
+    }
+
+    fileprivate func byteCount(_ file: SimulatedFile) throws(LogError) -> Int {
+        try call(power: file.power) { state throws(LogError) in
+            state.files[file.file]?.bytes.count ?? 0
+        }
+    }
+}
+
+/// A file of a ``SimulatedDisk``, as long as the power lasts.
+final class SimulatedFile: OpenFile {
+    fileprivate let disk: SimulatedDisk
+    let file: Int
+    fileprivate let power: Int
+    /// What is locked for as long as the file is open.
+    private let lockedPath: String?
+
+    fileprivate init(
+        _ disk: SimulatedDisk, _ file: Int, power: Int, lockedPath: String? = nil
+    ) {
+        self.disk = disk
+        self.file = file
+        self.power = power
+        self.lockedPath = lockedPath
+    }
+
+    deinit {
+        if let lockedPath { disk.unlock(lockedPath, power: power) }
+    }
+
+    func write(_ bytes: ArraySlice<UInt8>, at offset: Int) throws(LogError) -> Int {
+        try disk.write(bytes, at: offset, self)
+    }
+
+    func read(at offset: Int, count: Int) throws(LogError) -> [UInt8] {
+        try disk.read(at: offset, count: count, self)
+    }
+
+    func synchronize() throws(LogError) { try disk.synchronize(self) }
+
+    func allocate(_ byteCount: Int) throws(LogError) { try disk.allocate(byteCount, self) }
+
+    func truncate(_ byteCount: Int) throws(LogError) { try disk.truncate(byteCount, self) }
+
+    func byteCount() throws(LogError) -> Int { try disk.byteCount(self) }
+}
