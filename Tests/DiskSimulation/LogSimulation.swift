@@ -1,5 +1,5 @@
 internal import Logging
-package import SegmentedLog
+internal import SegmentedLog
 internal import WaybillThreads
 
 /// What a simulation found wrong; the seed makes it happen again.

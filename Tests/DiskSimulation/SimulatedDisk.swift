@@ -1,5 +1,5 @@
 package import SegmentedLog
-package import WaybillThreads
+internal import WaybillThreads
 
 /// A disk in memory that forgets what was not synced when its power is cut.
 ///

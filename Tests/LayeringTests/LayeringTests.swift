@@ -17,6 +17,7 @@ private let moduleMap: [String: (level: Int, thirdParty: Set<String>)] = [
     "WaybillHTTP": (2, ["HummingbirdCore", "HTTPTypes", "NIOCore", "NIOHTTPTypes", "Logging"]),
     "Migrations": (2, []),
     "PostgresTesting": (3, []),
+    "DiskSimulation": (3, ["Logging"]), "simulate": (4, []),
     "ArchiveTesting": (2, []),
     "WaybillQueue": (3, ["Logging", "Metrics"]),
     "WaybillStore": (3, ["Logging", "Metrics", "Crypto"]),
