@@ -31,19 +31,15 @@ extension DiskQueue {
 
     /// On a thread of its own: it waits for the disk, and happens rarely.
     private func writePause() async throws(QueueError) {
-        let (pauseFile, shared) = (pauseFile, shared)
         let result = await withCheckedContinuation {
             (continuation: CheckedContinuation<Result<Void, QueueError>, Never>) in
             do throws(ThreadError) {
                 _ = try NamedThread(name: "queue-pause") {
-                    do throws(LogError) {
-                        try pauseFile.lock.withLock { _ throws(LogError) in
-                            // What holds now: of two calls at once the later one wins.
-                            try pauseFile.set(shared.withLock { $0.state.isPaused })
-                        }
+                    do throws(QueueError) {
+                        try self.writePauseHere()
                         continuation.resume(returning: .success(()))
                     } catch {
-                        continuation.resume(returning: .failure(QueueError(error)))
+                        continuation.resume(returning: .failure(error))
                     }
                 }
             } catch {
@@ -55,6 +51,23 @@ extension DiskQueue {
             }
         }
         try result.get()
+    }
+
+    /// As ``pause()`` and ``resume()``, on the caller's thread; blocks.
+    package func setPaused(_ isPaused: Bool) throws(QueueError) {
+        shared.update { $0.state.isPaused = isPaused }
+        try writePauseHere()
+    }
+
+    private func writePauseHere() throws(QueueError) {
+        do throws(LogError) {
+            try pauseFile.lock.withLock { _ throws(LogError) in
+                // What holds now: of two calls at once the later one wins.
+                try pauseFile.set(shared.withLock { $0.state.isPaused })
+            }
+        } catch {
+            throw QueueError(error)
+        }
     }
 
     // MARK: Bundles that end the process
@@ -90,7 +103,8 @@ extension DiskQueue {
             let isWritten = Monitor(false)
             write(effect) { isWritten.update { $0 = true } }
             // A log that fails says so by itself; the wait only orders two writes.
-            _ = isWritten.wait(timeout: .seconds(30)) { $0 ? true : nil }
+            if !hasThreads { work() }
+            _ = isWritten.wait(timeout: hasThreads ? .seconds(30) : .zero) { $0 ? true : nil }
         }
         let opened = try OpeningMarks(directory: directory, fileSystem: fileSystem)
         marks.withLock { $0 = opened }

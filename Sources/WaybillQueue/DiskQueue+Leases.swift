@@ -14,7 +14,7 @@ extension DiskQueue {
     }
 
     package func lease(_ request: LeaseRequest) throws(QueueError) -> Lease? {
-        let deadline = Deadline.after(request.wait)
+        let deadline = clock().advanced(by: request.wait)
         shared.withLock { $0.idleListeners += 1 }
         defer { shared.withLock { $0.idleListeners -= 1 } }
         while true {
@@ -26,7 +26,7 @@ extension DiskQueue {
             case .ended: return nil
             case .failed: throw .unhealthy
             case nil:
-                if deadline.hasPassed { return nil }
+                if deadline <= clock() { return nil }
             }
         }
     }
@@ -35,11 +35,11 @@ extension DiskQueue {
     private func waitOnce(_ request: LeaseRequest, until deadline: Deadline) -> Wait? {
         let event = shared.withLock { $0.state.nextEvent }
         let planned = min(deadline, event ?? deadline)
-        let log = log
-        return shared.wait(timeout: planned.remaining) { shared -> Wait? in
+        let (log, clock) = (log, clock)
+        return shared.wait(timeout: planned.duration(since: clock())) { shared -> Wait? in
             guard log.isHealthy else { return .failed }
             if shared.isClosed || request.isCancelled() { return .ended }
-            if let taken = shared.state.take(request, now: .now) {
+            if let taken = shared.state.take(request, now: clock()) {
                 return .granted(taken.grants, expires: taken.expires)
             }
             if let event = shared.state.nextEvent, event < planned { return .replan }
@@ -85,14 +85,14 @@ extension DiskQueue {
             ])
         // Made here: the queue is opened before the metrics are.
         Counter(label: "waybill_bundles_lost_total").increment()
-        let effect = shared.update { $0.state.lose(grant.sequence, now: .now) }
+        let effect = shared.update { $0.state.lose(grant.sequence, now: clock()) }
         write(effect) {}
     }
 
     /// After a failed read: all bundles of the lease that are left go back, uncharged.
     private func giveBack(_ grants: [QueueState.Grant]) {
         shared.update { shared in
-            shared.state.release(grants.map(\.sequence), after: .seconds(1), now: .now)
+            shared.state.release(grants.map(\.sequence), after: .seconds(1), now: clock())
         }
     }
 
@@ -106,7 +106,7 @@ extension DiskQueue {
         let deliveries = lease.deliveries.map { ($0.sequence, $0.number) }
         let effect = try shared.update { shared throws(QueueError) in
             if shared.isClosed { throw QueueError.closed }
-            return try shared.state.settle(deliveries, results, now: .now)
+            return try shared.state.settle(deliveries, results, now: clock())
         }
         write(effect, whenDurable: whenDurable)
     }
@@ -116,7 +116,7 @@ extension DiskQueue {
         _ effect: QueueState.SettleEffect, whenDurable: @escaping @Sendable () -> Void
     ) {
         guard !effect.entries.isEmpty else { return whenDurable() }
-        let record = SettlementRecord(time: .now, entries: effect.entries)
+        let record = SettlementRecord(time: wallClock(), entries: effect.entries)
         log.append(
             type: QueueRecord.settlementType, payload: record.encode(), recordClass: .control
         ) { result in
@@ -138,7 +138,7 @@ extension DiskQueue {
     }
 
     package func extend(_ lease: Lease, by duration: Duration) throws(QueueError) -> Lease {
-        let now = Deadline.now
+        let now = clock()
         let expires = now.advanced(by: duration)
         let deliveries = lease.deliveries.map { ($0.sequence, $0.number) }
         try shared.update { shared throws(QueueError) in

@@ -1,7 +1,7 @@
 package import Logging
-internal import SegmentedLog
+package import SegmentedLog
 package import WaybillModel
-internal import WaybillThreads
+package import WaybillThreads
 
 /// The queue on this machine's disk: decisions in memory, truth in a segmented log.
 package final class DiskQueue: BundleQueue {
@@ -23,6 +23,12 @@ package final class DiskQueue: BundleQueue {
     /// Which bundles are being opened; nil until the log is open. A lock of its own: it is held for
     /// small writes.
     let marks: Monitor<OpeningMarks?>
+    /// The time that leases, delays and retention go by.
+    let clock: @Sendable () -> Deadline
+    /// The time of day that records carry.
+    let wallClock: @Sendable () -> Timestamp
+    /// False when nothing happens but by ``work()``.
+    let hasThreads: Bool
 
     /// Damage that the opening found in the log, in words; empty after any ordinary crash.
     package let recoveryFaults: [String]
@@ -31,13 +37,17 @@ package final class DiskQueue: BundleQueue {
 
     private init(
         shared: Monitor<Shared>, log: SegmentedLog, report: RecoveryReport, logger: Logger,
-        pauseFile: QueuePause, marks: Monitor<OpeningMarks?>
+        pauseFile: QueuePause, marks: Monitor<OpeningMarks?>, hasThreads: Bool,
+        clock: @escaping @Sendable () -> Deadline, wallClock: @escaping @Sendable () -> Timestamp
     ) {
         self.shared = shared
         self.log = log
         self.logger = logger
         self.pauseFile = pauseFile
         self.marks = marks
+        self.hasThreads = hasThreads
+        self.clock = clock
+        self.wallClock = wallClock
         recoveryFaults = report.faults.map(\.description)
         recoveryTornBytes = report.tornBytes
     }
@@ -56,19 +66,25 @@ package final class DiskQueue: BundleQueue {
             options: options, fileSystem: PosixFileSystem(), logger: logger, onFatal: onFatal)
     }
 
-    /// As above, on another file system; for tests.
-    static func open(
+    /// As above, on another file system and by other clocks; for tests.
+    ///
+    /// - Parameter hasThreads: false for a simulation, which has time stand still: then nothing is
+    ///   written but by ``work()``, on the caller's thread, and a lease must not wait.
+    package static func open(
         options: DiskQueueOptions, fileSystem: any FileSystem, logger: Logger,
+        hasThreads: Bool = true, clock: @escaping @Sendable () -> Deadline = { .now },
+        wallClock: @escaping @Sendable () -> Timestamp = { .now },
         onFatal: @escaping @Sendable (QueueError) -> Void
     ) throws(QueueError) -> DiskQueue {
         var state = QueueState(options: options.stateOptions)
         let shared = Monitor(Shared(state: state))
         let marks = Monitor<OpeningMarks?>(nil)
-        let now = Deadline.now
-        let wallClock = Timestamp.now
+        let now = clock()
+        let today = wallClock()
         do {
             let opened = try SegmentedLog.open(
                 options: try options.logOptions(), fileSystem: fileSystem, logger: logger,
+                hasThread: hasThreads,
                 onFatal: { error in
                     // The process ends for the log's sake, not for that of a bundle.
                     marks.withLock { $0?.clear() }
@@ -76,7 +92,7 @@ package final class DiskQueue: BundleQueue {
                     onFatal(QueueError(error))
                 },
                 replay: { record in
-                    try replay(record, into: &state, now: now, wallClock: wallClock)
+                    try replay(record, into: &state, now: now, wallClock: today)
                 })
             state.endReplay()
             let pauseFile = QueuePause(directory: options.directory, fileSystem: fileSystem)
@@ -85,7 +101,8 @@ package final class DiskQueue: BundleQueue {
             shared.withLock { $0.state = recovered }
             let queue = DiskQueue(
                 shared: shared, log: opened.log, report: opened.report, logger: logger,
-                pauseFile: pauseFile, marks: marks)
+                pauseFile: pauseFile, marks: marks, hasThreads: hasThreads, clock: clock,
+                wallClock: wallClock)
             try queue.chargeInterrupted(in: options.directory, fileSystem, now: now)
             queue.deleteSegments()
             return queue
@@ -125,12 +142,17 @@ package final class DiskQueue: BundleQueue {
     package func enqueue(_ message: BundleMessage) async throws(QueueError) -> EnqueueResult {
         let answer = await withCheckedContinuation {
             (continuation: CheckedContinuation<Answer, Never>) in
-            begin(message) { continuation.resume(returning: $0) }
+            enqueue(message) { continuation.resume(returning: $0) }
         }
         return try answer.get()
     }
 
-    private func begin(_ message: BundleMessage, _ complete: @escaping @Sendable (Answer) -> Void) {
+    /// As the other, for callers that do not wait: `complete` runs on the caller's thread, or on the
+    /// log's once a sync covers the record. Keep it short.
+    package func enqueue(
+        _ message: BundleMessage,
+        completion complete: @escaping @Sendable (Result<EnqueueResult, QueueError>) -> Void
+    ) {
         let key = message.key
         let isRetry = message.retryOf != nil
         let admission = shared.withLock { shared -> Result<QueueState.Admission, QueueError> in
@@ -229,6 +251,11 @@ package final class DiskQueue: BundleQueue {
     package func wake() {
         shared.update { _ in }
     }
+
+    /// Writes what is pending, one batch; false when the log's life is over. Does nothing where the
+    /// log has a thread of its own.
+    @discardableResult
+    package func work() -> Bool { log.work() }
 
     /// Writes what is pending and gives the directory free; later calls are refused. Blocks.
     package func close() {

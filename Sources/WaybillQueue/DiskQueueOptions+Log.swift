@@ -10,6 +10,7 @@ extension DiskQueueOptions {
             options.previousMasterKeys.append(key)
         }
         options.segmentBytes = segmentBytes
+        options.reserveBytes = reserveBytes
         options.recordBytesMax = recordBytesMax
         options.freeBytesFloor = freeBytesFloor
         options.otherNames = [QueuePause.fileName, OpeningMarks.fileName]

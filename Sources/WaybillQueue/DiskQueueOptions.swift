@@ -9,6 +9,8 @@ package struct DiskQueueOptions: Sendable {
     package var previousMasterKeys: [[UInt8]] = []
     /// A segment that has grown to this is closed and a new one begun.
     package var segmentBytes = 64 << 20
+    /// Allocated beyond it, for settlements on a full disk.
+    package var reserveBytes = 1 << 20
     /// New bundles are refused when the disk has less room; settling goes on. 0 for no floor.
     package var freeBytesFloor = 0
     /// One record, with its inline parts.
