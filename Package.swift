@@ -14,6 +14,10 @@ let strict: [SwiftSetting] =
 /// Modules that handle raw memory say so at each use.
 let memorySafe: [SwiftSetting] = strict + [.strictMemorySafety()]
 
+/// Calls that a simulation leaves out on purpose, to see that it notices; no product is built so.
+let mutants: [SwiftSetting] =
+    Context.environment["WAYBILL_MUTANTS"] == "1" ? [.define("MUTANTS")] : []
+
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
@@ -114,7 +118,7 @@ let package = Package(
         .target(
             name: "SegmentedLog",
             dependencies: ["WaybillThreads", crypto, logging, metrics],
-            swiftSettings: memorySafe),
+            swiftSettings: memorySafe + mutants),
 
         .target(
             name: "WaybillHTTP",
@@ -136,7 +140,7 @@ let package = Package(
         .target(
             name: "WaybillQueue",
             dependencies: ["WaybillModel", "WaybillThreads", "SegmentedLog", logging, metrics],
-            swiftSettings: strict),
+            swiftSettings: strict + mutants),
         .target(
             name: "WaybillStore",
             dependencies: [
@@ -250,10 +254,10 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "DiskSimulation", dependencies: ["SegmentedLog", "WaybillThreads", logging],
-            path: "Tests/DiskSimulation", swiftSettings: strict),
+            path: "Tests/DiskSimulation", swiftSettings: strict + mutants),
         .executableTarget(
             name: "simulate", dependencies: ["DiskSimulation"], path: "Tests/simulate",
-            swiftSettings: strict),
+            swiftSettings: strict + mutants),
         .testTarget(
             name: "SegmentedLogTests", dependencies: ["SegmentedLog", "WaybillThreads", logging],
             swiftSettings: strict),

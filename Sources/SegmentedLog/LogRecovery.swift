@@ -84,7 +84,7 @@ struct LogRecovery {
                 throw .wrongKey(keyID: MasterKey.text(of: header.keyID))
             }
             // The header was changed on purpose, with a right checksum: the key cannot be had.
-            guard let key = try? header.unwrapKey(masterKey) else {
+            guard let key = try? header.unwrapKey(masterKey, at: .segmentKey) else {
                 refuse(number, byteCount, .headerDamaged)
                 continue
             }
@@ -146,9 +146,9 @@ struct LogRecovery {
         let file = try fileSystem.open(path + SegmentName.draftSuffix, .create)
         let content = LogIdentity(logID: outcome.logID, createdAt: wallClockMicroseconds()).encode()
         try file.writeAll(content[...], at: 0)
-        try file.synchronize()
+        try file.synchronize(at: .identity)
         try fileSystem.rename(path + SegmentName.draftSuffix, to: path)
-        try fileSystem.syncDirectory(options.directory)
+        try fileSystem.syncDirectory(options.directory, at: .identity)
     }
 
     // MARK: Manifest and deletions
@@ -162,7 +162,7 @@ struct LogRecovery {
             else { continue }
             let frame = try source.file.read(
                 at: SegmentHeader.recordsOffset, count: header.frameByteCount)
-            guard let payload = source.cipher.open(frame[...], header),
+            guard let payload = source.cipher.open(frame[...], header, at: .manifest),
                 let content = Manifest(payload)
             else { continue }
             let ends = content.entries.map { ($0.segment, $0.end) }
@@ -187,7 +187,7 @@ struct LogRecovery {
         for number in left {
             try fileSystem.unlink(SegmentName.path(in: options.directory, number))
         }
-        if !left.isEmpty { try fileSystem.syncDirectory(options.directory) }
+        if !left.isEmpty { try fileSystem.syncDirectory(options.directory, at: .finishedDeletions) }
         sources.removeAll { deleted.contains($0.number) }
         for number in deleted { unreadable[number] = nil }
         outcome.report.faults.removeAll { deleted.contains($0.segment) }
@@ -278,7 +278,7 @@ struct LogRecovery {
         let start = min(scan.syncedThrough, cut)
         try source.file.writeAll(
             bytes[Int(start) - base..<Int(cut) - base], at: Int(start))
-        try source.file.synchronize()
+        try source.file.synchronize(at: .tail)
         return cut
     }
 

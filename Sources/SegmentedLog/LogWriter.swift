@@ -160,7 +160,7 @@ struct LogWriter {
             throw error
         }
         let start = Deadline.now
-        try LogError.fatal { () throws(LogError) in try file.synchronize() }
+        try LogError.fatal { () throws(LogError) in try file.synchronize(at: .batch) }
         syncTimer.recordNanoseconds(Int64(clamping: Deadline.now.nanoseconds - start.nanoseconds))
         byteCounter.increment(by: buffer.count)
         segment.end += UInt64(buffer.count)
@@ -186,11 +186,11 @@ struct LogWriter {
             let count = max(0, min(size, range.upperBound) - range.lowerBound)
             let zeros = [UInt8](repeating: 0, count: count)
             try file.writeAll(zeros[...], at: range.lowerBound)
-            try file.synchronize()
+            try file.synchronize(at: .refusedWrite)
         } catch {
             try LogError.unrecoverable { () throws(LogError) in
                 try file.truncate(range.lowerBound)
-                try file.synchronize()
+                try file.synchronize(at: .refusedWriteCut)
             }
         }
     }
@@ -274,7 +274,9 @@ struct LogWriter {
             }
         }
         let (fileSystem, directory) = (factory.fileSystem, factory.options.directory)
-        try LogError.fatal { () throws(LogError) in try fileSystem.syncDirectory(directory) }
+        try LogError.fatal { () throws(LogError) in
+            try fileSystem.syncDirectory(directory, at: .deletedSegments)
+        }
     }
 
     // MARK: Ends

@@ -63,13 +63,13 @@ struct SegmentFactory: Sendable {
         }
         try LogError.fatal { () throws(LogError) in
             try file.writeAll(sealed.bytes[...], at: 0)
-            try file.synchronize()
+            try file.synchronize(at: .newSegment)
         }
         try LogError.mappingDiskFull { () throws(LogError) in
             try fileSystem.rename(draft, to: name)
         }
         try LogError.fatal { () throws(LogError) in
-            try fileSystem.syncDirectory(options.directory)
+            try fileSystem.syncDirectory(options.directory, at: .newSegment)
         }
         return OpenSegment(
             number: number, file: file, cipher: sealed.cipher, end: UInt64(sealed.bytes.count),

@@ -37,8 +37,8 @@ struct SegmentHeader: Sendable, Equatable {
     }
 
     /// The segment's key; throws if the header was changed or `masterKey` is another one.
-    func unwrapKey(_ masterKey: MasterKey) throws -> SymmetricKey {
-        try masterKey.unwrap(wrappedKey[...], salt: salt, header: encode().prefix(64))
+    func unwrapKey(_ masterKey: MasterKey, at site: TagCheckSite) throws -> SymmetricKey {
+        try masterKey.unwrap(wrappedKey[...], salt: salt, header: encode().prefix(64), at: site)
     }
 
     /// One copy, 512 bytes.

@@ -90,7 +90,7 @@ struct SegmentScan {
         guard let header = FrameHeader(rest), rest.count >= header.frameByteCount,
             UInt64(header.ordinal) >= nextOrdinal, header.sequence > lastSequence,
             Int(header.synced) <= SegmentHeader.recordsOffset + position,
-            let payload = cipher.open(rest.prefix(header.frameByteCount), header)
+            let payload = cipher.open(rest.prefix(header.frameByteCount), header, at: .scan)
         else { return nil }
         return (header, payload)
     }

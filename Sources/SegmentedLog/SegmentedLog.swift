@@ -43,7 +43,7 @@ package final class SegmentedLog: Sendable {
             options.segmentBytes + options.reserveBytes + options.recordBytesMax
                 + options.batchBytesMax <= Int(UInt32.max), "offsets have 32 bits")
         try fileSystem.makeDirectory(options.directory)
-        try fileSystem.syncDirectory(parent(of: options.directory))
+        try fileSystem.syncDirectory(parent(of: options.directory), at: .logDirectory)
         let lock = try fileSystem.lock(options.directory + "/lock")
         let recovered = try LogRecovery.run(
             options: options, fileSystem: fileSystem, replay: replay)
@@ -155,7 +155,7 @@ package final class SegmentedLog: Sendable {
         let count = FrameHeader.byteCount + Int(position.byteCount) + FrameHeader.tagByteCount
         let frame = try file.read(at: offset, count: count)
         guard let header = FrameHeader(frame[...]), header.frameByteCount == count,
-            let payload = info.cipher.open(frame[...], header)
+            let payload = info.cipher.open(frame[...], header, at: .read)
         else { throw .damaged(segment: position.segment, offset: position.offset) }
         return LogRecord(
             sequence: header.sequence, type: header.type, payload: payload, position: position)

@@ -21,10 +21,10 @@ struct QueuePause: Sendable {
     func set(_ isPaused: Bool) throws(LogError) {
         guard try isThere() != isPaused else { return }
         if isPaused {
-            try fileSystem.open(path, .create).synchronize()
+            try fileSystem.open(path, .create).synchronize(at: .pause)
         } else {
             try fileSystem.unlink(path)
         }
-        try fileSystem.syncDirectory(directory)
+        try fileSystem.syncDirectory(directory, at: .pause)
     }
 }

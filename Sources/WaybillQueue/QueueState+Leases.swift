@@ -110,7 +110,7 @@ extension QueueState {
     mutating func settle(
         _ deliveries: [(sequence: UInt64, number: UInt64)], _ results: [Settlement], now: Deadline
     ) throws(QueueError) -> SettleEffect {
-        let leaseID = try check(deliveries, now: now)
+        let leaseID = try check(deliveries, now: now, at: .settle)
         var effect = SettleEffect()
         var returned: [UInt64: Duration] = [:]
         for ((sequence, _), result) in zip(deliveries, results) {
@@ -165,7 +165,7 @@ extension QueueState {
     mutating func extend(
         _ deliveries: [(sequence: UInt64, number: UInt64)], to expires: Deadline, now: Deadline
     ) throws(QueueError) {
-        let leaseID = try check(deliveries, now: now)
+        let leaseID = try check(deliveries, now: now, at: .extend)
         leases[leaseID]?.expires = expires
     }
 
@@ -196,14 +196,14 @@ extension QueueState {
 
     /// The lease's id, if every delivery is still held by the one that asks.
     private func check(
-        _ deliveries: [(sequence: UInt64, number: UInt64)], now: Deadline
+        _ deliveries: [(sequence: UInt64, number: UInt64)], now: Deadline, at site: FencingSite
     ) throws(QueueError) -> UInt64 {
         for (sequence, number) in deliveries {
-            guard bundles[sequence]?.holder == number else { throw .staleLease }
+            guard site.confirms(bundles[sequence]?.holder == number) else { throw .staleLease }
         }
         guard let sequence = deliveries.first?.sequence,
             let found = leases.first(where: { $0.value.sequences.contains(sequence) }),
-            now < found.value.expires
+            site.confirms(now < found.value.expires)
         else { throw .staleLease }
         return found.key
     }

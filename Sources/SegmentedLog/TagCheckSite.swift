@@ -1,0 +1,13 @@
+/// The calls that take nothing that authentication does not confirm.
+package enum TagCheckSite: Int, CallSite {
+    package static let kind = 3
+
+    /// The key of a segment, in its header.
+    case segmentKey
+    /// The list of segments, by which an opening notices that one is gone.
+    case manifest
+    /// A record that an opening finds.
+    case scan
+    /// A record that is read again.
+    case read
+}
