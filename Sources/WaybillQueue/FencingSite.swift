@@ -1,4 +1,4 @@
-package import SegmentedLog
+internal import SegmentedLog
 
 /// The calls that refuse what is said by somebody who no longer holds a lease.
 package enum FencingSite: Int, CallSite {
