@@ -258,6 +258,12 @@ let package = Package(
         .executableTarget(
             name: "simulate", dependencies: ["DiskSimulation"], path: "Tests/simulate",
             swiftSettings: strict + mutants),
+        .executableTarget(
+            name: "queuebench",
+            dependencies: [
+                "SegmentedLog", "WaybillQueue", "WaybillModel", "WaybillThreads", logging,
+            ],
+            path: "Tests/queuebench", swiftSettings: strict),
         .testTarget(
             name: "SegmentedLogTests", dependencies: ["SegmentedLog", "WaybillThreads", logging],
             swiftSettings: strict),

@@ -39,7 +39,7 @@ python_packages() {
         cp "$wanted" "$venv/installed.txt"
 }
 
-# prepare build: what building and running needs; test, bench, soak: what those need besides.
+# prepare build: what building and running needs; test, bench, queue, soak: what those need besides.
 prepare() {
     local missing=()
     command -v swift >/dev/null || die "a Swift toolchain is needed (6.2 or later, https://swift.org/install)"
@@ -59,7 +59,11 @@ prepare() {
         command -v ip >/dev/null && command -v tc >/dev/null || missing+=(iproute2)
         command -v openssl >/dev/null || missing+=(openssl)
     fi
-    if [ "$1" = test ] || [ "$1" = bench ]; then
+    if [ "$1" = queue ]; then
+        command -v cc >/dev/null || missing+=(gcc libc6-dev)
+        command -v beanstalkd >/dev/null || missing+=(beanstalkd)
+    fi
+    if [ "$1" = test ] || [ "$1" = bench ] || [ "$1" = queue ]; then
         python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
     fi
     [ "${#missing[@]}" -eq 0 ] && return

@@ -18,6 +18,7 @@ private let moduleMap: [String: (level: Int, thirdParty: Set<String>)] = [
     "Migrations": (2, []),
     "PostgresTesting": (3, []),
     "DiskSimulation": (3, ["Logging"]), "simulate": (4, []),
+    "queuebench": (4, ["Logging"]),
     "ArchiveTesting": (2, []),
     "WaybillQueue": (3, ["Logging", "Metrics"]),
     "WaybillStore": (3, ["Logging", "Metrics", "Crypto"]),
