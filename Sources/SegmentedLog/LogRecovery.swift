@@ -25,6 +25,7 @@ struct LogRecovery {
 
     private let options: LogOptions
     private let fileSystem: any FileSystem
+    private let visitor: LogVisitor
     private var outcome = Outcome()
     private var sources: [Source] = []
     private var deleted: Set<UInt64> = []
@@ -32,15 +33,16 @@ struct LogRecovery {
     private var manifest: (segment: UInt64, ends: [UInt64: UInt64])?
     private var unreadable: [UInt64: UInt64] = [:]
 
-    private init(options: LogOptions, fileSystem: any FileSystem) {
+    private init(options: LogOptions, fileSystem: any FileSystem, visitor: LogVisitor) {
         self.options = options
         self.fileSystem = fileSystem
+        self.visitor = visitor
     }
 
     static func run(
-        options: LogOptions, fileSystem: any FileSystem, replay: (LogRecord) throws -> Void
+        options: LogOptions, fileSystem: any FileSystem, visitor: LogVisitor
     ) throws -> Outcome {
-        var recovery = LogRecovery(options: options, fileSystem: fileSystem)
+        var recovery = LogRecovery(options: options, fileSystem: fileSystem, visitor: visitor)
         let names = try fileSystem.list(options.directory)
         let numbers = names.compactMap { SegmentName.number($0) }.sorted()
         let identity = try recovery.readIdentity(isPresent: names.contains("identity"))
@@ -49,8 +51,9 @@ struct LogRecovery {
         try recovery.settleIdentity(identity, isNew: numbers.isEmpty)
         try recovery.readManifest()
         try recovery.finishDeletions(numbers)
-        try recovery.replaySegments(replay)
+        try recovery.replaySegments(numbers)
         recovery.closeAccounts(numbers)
+        try recovery.removeIndexes(names)
         return recovery.outcome
     }
 
@@ -129,7 +132,7 @@ struct LogRecovery {
             if name.hasSuffix(SegmentName.draftSuffix) {
                 try fileSystem.unlink(options.directory + "/" + name)
             } else if SegmentName.number(name) == nil, name != "lock", name != "identity",
-                !name.hasSuffix(".idx"), !options.otherNames.contains(name)
+                SegmentName.number(ofIndex: name) == nil, !options.otherNames.contains(name)
             {
                 outcome.report.unknownFiles.append(name)
             }
@@ -207,36 +210,76 @@ struct LogRecovery {
         return try source.file.read(at: SegmentHeader.recordsOffset, count: count)
     }
 
-    private mutating func replaySegments(_ replay: (LogRecord) throws -> Void) throws {
-        for source in sources {
-            let limit = manifest?.ends[source.number]
-            if let manifest, source.number < manifest.segment, limit == nil {
-                addFault(source.number, 0..<UInt64(source.byteCount), nil, .unexpected)
-                continue
+    /// Hands on the segments in order; those that are gone, where somebody remembers them.
+    private mutating func replaySegments(_ numbers: [UInt64]) throws {
+        let readable = Dictionary(sources.map { ($0.number, $0) }) { first, _ in first }
+        let gone = Set(unreadable.keys).union(missing(numbers))
+        for number in gone.union(readable.keys).sorted() {
+            if let source = readable[number] {
+                try replay(source)
+            } else {
+                let end = manifest?.ends[number] ?? unreadable[number] ?? 0
+                try _ = visitor.begin(
+                    StoredSegment(
+                        goneWith: number, end: end, logID: outcome.logID, options: options,
+                        fileSystem: fileSystem))
+                // Frames have 48 bytes at least: numbers that it may have used are not used again.
+                outcome.nextSequence += end / 48 + 1
             }
-            let bytes = try read(source, limit: limit)
-            let isLast = source.number == sources.last?.number
-            let cut = limit == nil && isLast ? cutOfTornTail(source, bytes) : nil
-            var scan = makeScan(source)
-            var kept: [LogRecord] = []
-            try scan.run(bytes, limit: limit) { record in
-                guard record.type < InternalType.first else { return }
-                if let cut, record.position.offset >= cut {
-                    kept.append(record)
-                } else {
-                    try replay(record)
-                }
-            }
-            outcome.kept = kept
-            outcome.report.records += scan.records
-            outcome.report.segments += 1
-            outcome.nextSequence = max(outcome.nextSequence, scan.lastSequence + 1)
-            let end = try judge(source, scan, bytes, limit: limit, cut: cut)
-            let behind = kept.last.map { $0.position.frameEnd } ?? end
-            outcome.segments[source.number] = SegmentInfo(
-                cipher: source.cipher, end: end,
-                fileBytes: isLast ? giveBack(source, from: behind) : source.byteCount)
         }
+    }
+
+    private mutating func replay(_ source: Source) throws {
+        let limit = manifest?.ends[source.number]
+        if let manifest, source.number < manifest.segment, limit == nil {
+            addFault(source.number, 0..<UInt64(source.byteCount), nil, .unexpected)
+            return
+        }
+        outcome.report.segments += 1
+        let isLast = source.number == sources.last?.number
+        if let limit, !isLast, try visitor.begin(stored(source, end: limit)) {
+            if UInt64(source.byteCount) < limit {
+                addFault(source.number, UInt64(source.byteCount)..<limit, nil, .cutShort)
+            }
+            outcome.segments[source.number] = SegmentInfo(
+                cipher: source.cipher, end: limit, fileBytes: source.byteCount,
+                salt: source.header.salt)
+            return
+        }
+        let bytes = try read(source, limit: limit)
+        let cut = limit == nil && isLast ? cutOfTornTail(source, bytes) : nil
+        var scan = makeScan(source)
+        var kept: [LogRecord] = []
+        try scan.run(bytes, limit: limit) { record in
+            guard record.type < InternalType.first else { return }
+            if let cut, record.position.offset >= cut {
+                kept.append(record)
+            } else {
+                try visitor.replay(record)
+            }
+        }
+        outcome.kept = kept
+        outcome.report.records += scan.records
+        outcome.nextSequence = max(outcome.nextSequence, scan.lastSequence + 1)
+        let end = try judge(source, scan, bytes, limit: limit, cut: cut)
+        let behind = kept.last.map { $0.position.frameEnd } ?? end
+        outcome.segments[source.number] = SegmentInfo(
+            cipher: source.cipher, end: end,
+            fileBytes: isLast ? giveBack(source, from: behind) : source.byteCount,
+            salt: source.header.salt)
+        if !isLast { try visitor.end(stored(source, end: end)) }
+    }
+
+    private func stored(_ source: Source, end: UInt64) -> StoredSegment {
+        StoredSegment(
+            about: IndexedSegment(
+                logID: source.header.logID, segment: source.number, end: end,
+                salt: source.header.salt), options: options, fileSystem: fileSystem)
+    }
+
+    /// Segments that the manifest expects and that are not there.
+    private func missing(_ numbers: [UInt64]) -> Set<UInt64> {
+        Set(manifest?.ends.keys.map(\.self) ?? []).subtracting(numbers).subtracting(deleted)
     }
 
     /// Where the last segment's records end: at the first hole that no sync had covered, or behind a
@@ -283,11 +326,9 @@ struct LogRecovery {
     }
 
     private mutating func closeAccounts(_ numbers: [UInt64]) {
-        let present = Set(numbers)
         let expected = manifest?.ends ?? [:]
-        for (number, end) in expected.sorted(by: { $0.key < $1.key })
-        where !present.contains(number) && !deleted.contains(number) {
-            addFault(number, 0..<end, nil, .missing)
+        for number in missing(numbers).sorted() {
+            addFault(number, 0..<(expected[number] ?? 0), nil, .missing)
         }
         outcome.report.faults.sort {
             ($0.segment, $0.bytes.lowerBound) < ($1.segment, $1.bytes.lowerBound)
@@ -297,5 +338,17 @@ struct LogRecovery {
         outcome.manifest.entries = (kept + damaged).sorted { $0.segment < $1.segment }
         let highest = [numbers.max(), expected.keys.max(), deleted.max(), manifest?.segment]
         outcome.nextSegment = (highest.compactMap(\.self).max() ?? 0) + 1
+    }
+
+    /// Unlinks index files of segments that nothing is known of any more.
+    private func removeIndexes(_ names: [String]) throws(LogError) {
+        let known = Set(outcome.segments.keys).union(unreadable.keys)
+            .union(manifest?.ends.keys.map(\.self) ?? []).subtracting(deleted)
+        for name in names {
+            guard let number = SegmentName.number(ofIndex: name), !known.contains(number) else {
+                continue
+            }
+            try fileSystem.unlink(options.directory + "/" + name)
+        }
     }
 }

@@ -5,6 +5,8 @@ struct SegmentInfo: Sendable {
     var end: UInt64
     /// Its file's size.
     var fileBytes: Int
+    /// Of its header.
+    let salt: [UInt8]
 }
 
 /// A record on its way to the disk.

@@ -219,7 +219,8 @@ struct LogWriter {
         state.update { state in
             state.segments[closed.number]?.fileBytes = closedBytes
             state.segments[next.number] = SegmentInfo(
-                cipher: next.cipher, end: next.end, fileBytes: next.allocatedBytes)
+                cipher: next.cipher, end: next.end, fileBytes: next.allocatedBytes,
+                salt: next.salt)
             state.current = next.number
             state.files[next.number] = next.file
         }
@@ -264,6 +265,10 @@ struct LogWriter {
                         "log.segment": "\(number)", "log.error": "\(error.shortDescription)",
                     ])
             }
+        }
+        for number in segments {
+            // The next opening removes one that stays.
+            try? factory.fileSystem.unlink(IndexFile.path(in: factory.options.directory, number))
         }
         let gone = Set(segments)
         manifest.entries.removeAll { gone.contains($0.segment) }

@@ -16,6 +16,8 @@ struct OpenSegment: Sendable {
     let allocatedBytes: Int
     /// Bulk goes into the next segment from here on; at once, where there was no room for a whole one.
     let fullAt: UInt64
+    /// Of its header.
+    let salt: [UInt8]
     /// What it took over from the segment before, in its new place.
     var kept: [LogRecord] = []
 }
@@ -74,7 +76,8 @@ struct SegmentFactory: Sendable {
         return OpenSegment(
             number: number, file: file, cipher: sealed.cipher, end: UInt64(sealed.bytes.count),
             nextOrdinal: UInt32(1 + kept.count), allocatedBytes: allocated,
-            fullAt: allocated < wholeBytes ? 0 : UInt64(options.segmentBytes), kept: sealed.kept)
+            fullAt: allocated < wholeBytes ? 0 : UInt64(options.segmentBytes), salt: sealed.salt,
+            kept: sealed.kept)
     }
 
     /// Reserves as much as there is, halving what is asked for beyond the least; returns how much.
@@ -99,7 +102,8 @@ struct SegmentFactory: Sendable {
 
     private func content(
         _ number: UInt64, _ sequence: UInt64, _ manifest: Manifest, _ kept: [LogRecord]
-    ) throws(LogError) -> (bytes: [UInt8], cipher: SegmentCipher, kept: [LogRecord]) {
+    ) throws(LogError) -> (bytes: [UInt8], cipher: SegmentCipher, salt: [UInt8], kept: [LogRecord])
+    {
         do {
             let made = try SegmentHeader.make(
                 logID: logID, segment: number, firstSequence: sequence,
@@ -126,7 +130,7 @@ struct SegmentFactory: Sendable {
                             byteCount: header.payloadByteCount)))
                 try cipher.seal(record.payload, header, into: &content)
             }
-            return (content, cipher, placed)
+            return (content, cipher, made.header.salt, placed)
         } catch {
             throw .failed(errno: 0, operation: "seal")
         }
@@ -145,7 +149,12 @@ enum SegmentName {
     }
 
     /// Nil for a name that is no segment's.
-    static func number(_ name: String) -> UInt64? {
+    static func number(_ name: String) -> UInt64? { number(name, suffix) }
+
+    /// Nil for a name that is no index's.
+    static func number(ofIndex name: String) -> UInt64? { number(name, IndexFile.suffix) }
+
+    private static func number(_ name: String, _ suffix: String) -> UInt64? {
         guard name.utf8.count == 20, name.hasSuffix(suffix) else { return nil }
         let digits = name.prefix(16)
         guard digits.allSatisfy({ "0123456789abcdef".contains($0) }) else { return nil }

@@ -6,9 +6,10 @@ internal import WaybillThreads
 /// One named thread writes. Appends come from any thread or task and never block; reads run on the
 /// caller's thread and block for one `pread(2)`.
 package final class SegmentedLog: Sendable {
-    private let options: LogOptions
-    private let fileSystem: any FileSystem
-    private let state: Monitor<LogState>
+    let options: LogOptions
+    let fileSystem: any FileSystem
+    let state: Monitor<LogState>
+    let logID: [UInt8]
     private let worker: Worker
     private let joined = Monitor(false)
     private let lock: Monitor<(any OpenFile)?>
@@ -23,21 +24,28 @@ package final class SegmentedLog: Sendable {
     /// Segments whose open files are kept for reading.
     private static let openFilesMax = 32
 
-    /// Opens or makes a log and hands every record in it to `replay`, oldest first.
+    /// Opens or makes a log and hands its records to `replay`, oldest first, but for those of closed
+    /// segments whose index is enough for the caller.
     ///
-    /// Blocks while it reads. Damage does not stop it: the report names what was lost.
+    /// Blocks while it reads. Damage does not stop it: the report names what was lost. Segments that
+    /// are not read are not examined, but for their headers and sizes.
     ///
     /// - Parameters:
     ///   - hasThread: false for a simulation, which has time stand still: then nothing is written but
     ///     by ``work()``, on the caller's thread.
     ///   - onFatal: called once, on the writer's thread, after a failed write or sync.
+    ///   - begin: asked before a closed segment is read, in order: true if there is no need to. Also
+    ///     told of segments that are gone, whatever it says.
+    ///   - end: told after a closed segment was read.
     ///   - replay: control records may come twice, under two sequences.
     /// - Throws: ``LogError/locked``, ``LogError/wrongKey(keyID:)``, ``LogError/unreadable(_:)``,
-    ///   ``LogError/diskFull``, ``LogError/io(errno:operation:)``, or what `replay` throws.
+    ///   ``LogError/diskFull``, ``LogError/io(errno:operation:)``, or what
+    ///   the closures throw.
     package static func open(
         options: LogOptions, fileSystem: any FileSystem = PosixFileSystem(), logger: Logger,
         hasThread: Bool = true, onFatal: @escaping @Sendable (LogError) -> Void,
-        replay: (LogRecord) throws -> Void
+        begin: (StoredSegment) throws -> Bool = { _ in false },
+        end: (StoredSegment) throws -> Void = { _ in }, replay: (LogRecord) throws -> Void
     ) throws -> (log: SegmentedLog, report: RecoveryReport) {
         precondition(
             options.segmentBytes + options.reserveBytes + options.recordBytesMax
@@ -45,8 +53,15 @@ package final class SegmentedLog: Sendable {
         try fileSystem.makeDirectory(options.directory)
         try fileSystem.syncDirectory(parent(of: options.directory), at: .logDirectory)
         let lock = try fileSystem.lock(options.directory + "/lock")
-        let recovered = try LogRecovery.run(
-            options: options, fileSystem: fileSystem, replay: replay)
+        let recovered = try withoutActuallyEscaping(begin) { begin in
+            try withoutActuallyEscaping(end) { end in
+                try withoutActuallyEscaping(replay) { replay in
+                    try LogRecovery.run(
+                        options: options, fileSystem: fileSystem,
+                        visitor: LogVisitor(begin: begin, end: end, replay: replay))
+                }
+            }
+        }
         report(recovered.report, to: logger)
         let factory = SegmentFactory(
             options: options, fileSystem: fileSystem, logID: recovered.logID)
@@ -60,12 +75,12 @@ package final class SegmentedLog: Sendable {
         let segment = made
         var state = LogState(segments: recovered.segments, current: segment.number)
         state.segments[segment.number] = SegmentInfo(
-            cipher: segment.cipher, end: segment.end,
-            fileBytes: segment.allocatedBytes)
+            cipher: segment.cipher, end: segment.end, fileBytes: segment.allocatedBytes,
+            salt: segment.salt)
         state.files[segment.number] = segment.file
         let log = try SegmentedLog(
-            options: options, fileSystem: fileSystem, lock: lock, state: state,
-            hasThread: hasThread
+            options: options, fileSystem: fileSystem, logID: recovered.logID, lock: lock,
+            state: state, hasThread: hasThread
         ) { state in
             LogWriter(
                 factory: factory, state: state, segment: segment, manifest: recovered.manifest,
@@ -75,11 +90,13 @@ package final class SegmentedLog: Sendable {
     }
 
     private init(
-        options: LogOptions, fileSystem: any FileSystem, lock: any OpenFile, state: LogState,
-        hasThread: Bool, makeWriter: @escaping @Sendable (Monitor<LogState>) -> LogWriter
+        options: LogOptions, fileSystem: any FileSystem, logID: [UInt8], lock: any OpenFile,
+        state: LogState, hasThread: Bool,
+        makeWriter: @escaping @Sendable (Monitor<LogState>) -> LogWriter
     ) throws(ThreadError) {
         self.options = options
         self.fileSystem = fileSystem
+        self.logID = logID
         self.lock = Monitor(lock)
         let monitor = Monitor(state)
         self.state = monitor
@@ -161,7 +178,7 @@ package final class SegmentedLog: Sendable {
             sequence: header.sequence, type: header.type, payload: payload, position: position)
     }
 
-    private func openForReading(_ segment: UInt64) throws(LogError) -> any OpenFile {
+    func openForReading(_ segment: UInt64) throws(LogError) -> any OpenFile {
         let path = SegmentName.path(in: options.directory, segment)
         let file = try fileSystem.open(path, .existing)
         state.withLock { state in

@@ -38,7 +38,11 @@ struct TrailCalls: Sendable {
             guard error.isRetryable else { throw error }
             report.notAsked.append("the database does not answer: \(error.shortDescription)")
         }
-        try await add(queue.traces(of: id, limit: Self.queuedMax), to: &report)
+        do {
+            try await add(queue.traces(of: id, limit: Self.queuedMax), to: &report)
+        } catch let error as QueueError {
+            report.notAsked.append("the queue cannot be read now: \(error.shortDescription)")
+        }
         if report.findings.isEmpty, report.notAsked.isEmpty {
             throw Problem(
                 .notFound,

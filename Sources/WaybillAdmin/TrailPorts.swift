@@ -28,7 +28,10 @@ extension Store: TrailStore {
 
 /// Bundles in the queue, as a trace tells of them.
 package protocol QueueTraces: Sendable {
-    func traces(of id: TracedID, limit: Int) -> (count: Int, first: [QueueTrace])
+    /// - Throws: ``QueueError/io(errno:operation:)`` (retry).
+    func traces(
+        of id: TracedID, limit: Int
+    ) throws(QueueError) -> (count: Int, first: [QueueTrace])
 }
 
 extension DiskQueue: QueueTraces {}

@@ -86,20 +86,37 @@ extension DiskQueue {
         marks.withLock { $0?.clear(slot) }
     }
 
-    /// Charges what was being opened when the last process died; durable on return.
-    func chargeInterrupted(
-        in directory: String, _ fileSystem: any FileSystem, now: Deadline
+    /// Takes in what was being opened when the last process died; durable on return.
+    func suspectInterrupted(
+        in directory: String, _ fileSystem: any FileSystem
     ) throws(LogError) {
         let left = try OpeningMarks.left(in: directory, fileSystem)
-        if !left.isEmpty {
-            let effect = shared.withLock { $0.state.chargeInterrupted(left, now: now) }
-            for entry in effect.entries {
-                logger.error(
-                    "the process ended while a bundle was opened",
-                    metadata: [
-                        "queue.sequence": "\(entry.sequence)", "attempt": "\(entry.attempts)",
-                    ])
+        var found: [(sequence: UInt64, bundle: QueuedBundle)] = []
+        for sequence in Set(left).sorted() {
+            let (known, index) = shared.withLock { shared in
+                let number = shared.state.shelf.segment(of: sequence)
+                return (
+                    shared.state.bundles[sequence],
+                    number.flatMap { shared.state.shelf[$0]?.index }
+                )
             }
+            if let known {
+                found.append((sequence, known))
+            } else if let row = try index?.readRow(of: sequence) {
+                found.append((sequence, row.bundle))
+            }
+        }
+        let suspects = found
+        let effect = shared.withLock { $0.state.suspect(suspects, now: clock()) }
+        for (sequence, bundle) in suspects {
+            logger.error(
+                "the process ended while a bundle was at work: it is handed out alone now",
+                metadata: [
+                    "bundle.id": "\(bundle.key.bundleID)", "device.id": "\(bundle.key.deviceID)",
+                    "queue.sequence": "\(sequence)", "queue.charged": "\(!effect.entries.isEmpty)",
+                ])
+        }
+        if !effect.entries.isEmpty {
             let isWritten = Monitor(false)
             write(effect) { isWritten.update { $0 = true } }
             // A log that fails says so by itself; the wait only orders two writes.

@@ -7,6 +7,8 @@ internal import WaybillThreads
 extension DiskQueue {
     private enum Wait {
         case granted([QueueState.Grant], expires: Deadline)
+        /// Indexes are to be read first.
+        case mustLoad([LoadOrder])
         /// The next thing that happens by itself comes sooner than was planned for.
         case replan
         case ended
@@ -22,6 +24,7 @@ extension DiskQueue {
             case .granted(let grants, let expires):
                 let deliveries = try load(grants)
                 if !deliveries.isEmpty { return Lease(deliveries: deliveries, expires: expires) }
+            case .mustLoad(let orders): try load(orders)
             case .replan: continue
             case .ended: return nil
             case .failed: throw .unhealthy
@@ -39,12 +42,40 @@ extension DiskQueue {
         return shared.wait(timeout: planned.duration(since: clock())) { shared -> Wait? in
             guard log.isHealthy else { return .failed }
             if shared.isClosed || request.isCancelled() { return .ended }
-            if let taken = shared.state.take(request, now: clock()) {
-                return .granted(taken.grants, expires: taken.expires)
+            switch shared.state.take(request, now: clock()) {
+            case .granted(let grants, let expires): return .granted(grants, expires: expires)
+            case .mustLoad(let orders): return .mustLoad(orders)
+            case nil: break
             }
             if let event = shared.state.nextEvent, event < planned { return .replan }
             return nil
         }
+    }
+
+    /// Reads the next rows of devices whose bundles are on disk only.
+    private func load(_ orders: [LoadOrder]) throws(QueueError) {
+        var loaded: [LoadedRows] = []
+        var failure: LogError?
+        for order in orders {
+            guard failure == nil else {
+                loaded.append(LoadedRows(order: order, rows: [], next: Int(order.run.row)))
+                continue
+            }
+            do throws(LogError) {
+                loaded.append(try order.read())
+            } catch {
+                failure = error
+                loaded.append(LoadedRows(order: order, rows: [], next: Int(order.run.row)))
+                if case .damaged = error { indexing.rebuildSoon(order.index.segment) }
+            }
+        }
+        let found = loaded
+        shared.update { shared in
+            for rows in found { shared.state.take(rows) }
+        }
+        guard let failure else { return }
+        if case .damaged = failure, !hasThreads { _ = indexing.run() }
+        throw QueueError(failure, ofIndex: true)
     }
 
     /// Reads the messages of granted bundles; those that cannot be read any more are left out.
@@ -117,16 +148,21 @@ extension DiskQueue {
     ) {
         guard !effect.entries.isEmpty else { return whenDurable() }
         let record = SettlementRecord(time: wallClock(), entries: effect.entries)
+        let settlements = effect.entries.map {
+            IndexedSettlement(entry: $0, time: record.time, bytes: $0.bytes)
+        }
         log.append(
             type: QueueRecord.settlementType, payload: record.encode(), recordClass: .control
         ) { result in
             switch result {
             case .success(let appended):
-                self.shared.withLock { shared in
-                    shared.state.ledger.addSettlement(
-                        in: appended.position.segment, done: effect.done, charged: effect.charged)
+                let segment = appended.position.segment
+                let isNewSegment = self.shared.withLock { shared in
+                    defer { shared.state.shelf.add(settlements, in: segment) }
+                    return segment > shared.state.shelf.newest
                 }
                 whenDurable()
+                if isNewSegment { self.indexing.wake() }
                 self.deleteSegments()
             case .failure(let error):
                 // A restart delivers the bundles again, and the database knows that it has them.

@@ -1,3 +1,4 @@
+internal import SegmentedLog
 package import WaybillModel
 internal import WaybillThreads
 
@@ -33,24 +34,48 @@ package struct QueueTrace: Sendable, Equatable {
 extension DiskQueue {
     /// Unsettled bundles with this id, or of the device with this id, oldest first.
     ///
-    /// Looks at every bundle in the queue while the queue stands still: some ten milliseconds for a
-    /// million. Never reads the disk.
+    /// Looks at every bundle in memory while the queue stands still, and reads the indexes of segments
+    /// that may hold some.
     ///
     /// - Returns: how many there are, and the first of them.
-    package func traces(of id: TracedID, limit: Int) -> (count: Int, first: [QueueTrace]) {
-        let found = shared.withLock { shared in
-            shared.state.bundles.filter { _, bundle in
-                (bundle.key.bundleID.high == id.high && bundle.key.bundleID.low == id.low)
-                    || (bundle.key.deviceID.high == id.high && bundle.key.deviceID.low == id.low)
-            }.sorted { $0.key < $1.key }.map(\.value)
+    /// - Throws: ``QueueError/io(errno:operation:)`` (retry).
+    package func traces(
+        of id: TracedID, limit: Int
+    ) throws(QueueError) -> (count: Int, first: [QueueTrace]) {
+        let bundleID = BundleID(high: id.high, low: id.low)
+        let deviceID = DeviceID(high: id.high, low: id.low)
+        let (resident, candidates, runs) = shared.withLock { shared in
+            let state = shared.state
+            return (
+                state.bundles.filter { _, bundle in
+                    bundle.key.bundleID == bundleID || bundle.key.deviceID == deviceID
+                }, state.shelf.candidates(bundleID), state.runs(of: deviceID)
+            )
         }
-        let first = found.prefix(limit).map { bundle in
-            QueueTrace(
-                key: bundle.key, tenant: bundle.tenant,
-                state: bundle.holder == 0 ? .queued : .processing, attempts: bundle.attempts,
-                receivedAt: bundle.receivedAt, partCount: bundle.sizes.all.count,
-                byteCount: bundle.sizes.total, isRetry: bundle.isRetry)
+        var found = resident
+        do throws(LogError) {
+            for index in candidates {
+                for row in try index.readRows(of: bundleID) { found[row.sequence] = row.bundle }
+            }
+            for order in runs {
+                for row in try order.read().rows { found[row.sequence] = row.bundle }
+            }
+        } catch {
+            if case .damaged(let segment, _) = error { indexing.rebuildSoon(segment) }
+            throw QueueError(error, ofIndex: true)
         }
-        return (found.count, Array(first))
+        let all = found
+        return shared.withLock { shared in
+            let live = all.filter { shared.state.shelf.isLive($0.key) }.sorted { $0.key < $1.key }
+            let first = live.prefix(limit).map { sequence, bundle in
+                QueueTrace(
+                    key: bundle.key, tenant: bundle.tenant,
+                    state: shared.state.bundles[sequence]?.holder ?? 0 == 0 ? .queued : .processing,
+                    attempts: shared.state.charges[sequence]?.attempts ?? 0,
+                    receivedAt: bundle.receivedAt, partCount: bundle.sizes.all.count,
+                    byteCount: bundle.sizes.total, isRetry: bundle.isRetry)
+            }
+            return (live.count, Array(first))
+        }
     }
 }

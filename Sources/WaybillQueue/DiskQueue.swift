@@ -13,6 +13,8 @@ package final class DiskQueue: BundleQueue {
         var waiters: [BundleKey: [@Sendable (Answer) -> Void]] = [:]
         /// Threads that wait for work.
         var idleListeners = 0
+        /// The oldest unsettled bundle, when it was read last.
+        var oldest: (sequence: UInt64, receivedAt: Timestamp)?
         var isClosed = false
     }
 
@@ -29,6 +31,7 @@ package final class DiskQueue: BundleQueue {
     let wallClock: @Sendable () -> Timestamp
     /// False when nothing happens but by ``work()``.
     let hasThreads: Bool
+    let indexing: Indexing
 
     /// Damage that the opening found in the log, in words; empty after any ordinary crash.
     package let recoveryFaults: [String]
@@ -39,7 +42,7 @@ package final class DiskQueue: BundleQueue {
         shared: Monitor<Shared>, log: SegmentedLog, report: RecoveryReport, logger: Logger,
         pauseFile: QueuePause, marks: Monitor<OpeningMarks?>, hasThreads: Bool,
         clock: @escaping @Sendable () -> Deadline, wallClock: @escaping @Sendable () -> Timestamp
-    ) {
+    ) throws(ThreadError) {
         self.shared = shared
         self.log = log
         self.logger = logger
@@ -50,9 +53,12 @@ package final class DiskQueue: BundleQueue {
         self.wallClock = wallClock
         recoveryFaults = report.faults.map(\.description)
         recoveryTornBytes = report.tornBytes
+        indexing = try Indexing(
+            shared: shared, log: log, logger: logger, hasThread: hasThreads)
     }
 
-    /// Opens or makes the queue; reads the whole log.
+    /// Opens or makes the queue; reads the indexes of the log's segments, and the records of those
+    /// that have none.
     ///
     /// - Parameter onFatal: called once, on the log's thread, when a write or sync failed: nothing
     ///   more is acknowledged, and the process should end.
@@ -76,11 +82,11 @@ package final class DiskQueue: BundleQueue {
         wallClock: @escaping @Sendable () -> Timestamp = { .now },
         onFatal: @escaping @Sendable (QueueError) -> Void
     ) throws(QueueError) -> DiskQueue {
-        var state = QueueState(options: options.stateOptions)
-        let shared = Monitor(Shared(state: state))
+        let shared = Monitor(Shared(state: QueueState(options: options.stateOptions)))
         let marks = Monitor<OpeningMarks?>(nil)
-        let now = clock()
-        let today = wallClock()
+        let recovery = QueueRecovery(
+            state: QueueState(options: options.stateOptions), now: clock(), wallClock: wallClock(),
+            logger: logger)
         do {
             let opened = try SegmentedLog.open(
                 options: try options.logOptions(), fileSystem: fileSystem, logger: logger,
@@ -91,20 +97,19 @@ package final class DiskQueue: BundleQueue {
                     shared.update { _ in }
                     onFatal(QueueError(error))
                 },
-                replay: { record in
-                    try replay(record, into: &state, now: now, wallClock: today)
-                })
-            state.endReplay()
+                begin: recovery.begin, end: recovery.end, replay: recovery.replay)
+            var state = recovery.finish()
             let pauseFile = QueuePause(directory: options.directory, fileSystem: fileSystem)
             state.isPaused = try pauseFile.isThere()
             let recovered = state
             shared.withLock { $0.state = recovered }
-            let queue = DiskQueue(
+            let queue = try DiskQueue(
                 shared: shared, log: opened.log, report: opened.report, logger: logger,
                 pauseFile: pauseFile, marks: marks, hasThreads: hasThreads, clock: clock,
                 wallClock: wallClock)
-            try queue.chargeInterrupted(in: options.directory, fileSystem, now: now)
+            try queue.suspectInterrupted(in: options.directory, fileSystem)
             queue.deleteSegments()
+            queue.indexing.wake()
             return queue
         } catch let error as LogError {
             throw QueueError(error)
@@ -112,28 +117,6 @@ package final class DiskQueue: BundleQueue {
             throw error
         } catch {
             throw .corrupt("\(error)")
-        }
-    }
-
-    private static func replay(
-        _ record: LogRecord, into state: inout QueueState, now: Deadline, wallClock: Timestamp
-    ) throws(QueueError) {
-        switch record.type {
-        case QueueRecord.bundleType:
-            guard let message = QueueRecord.decodeBundle(record.payload, withBytes: false) else {
-                throw .corrupt("record \(record.sequence) is a bundle of another version")
-            }
-            _ = state.insert(
-                QueuedBundle(message, position: record.position, isRecovered: true),
-                sequence: record.sequence)
-        case QueueRecord.settlementType:
-            guard let settlement = SettlementRecord(record.payload) else {
-                throw .corrupt("record \(record.sequence) is a settlement of another version")
-            }
-            state.replay(
-                settlement, segment: record.position.segment, now: now, wallClock: wallClock)
-        default:
-            throw .corrupt("record \(record.sequence) has the unknown type \(record.type)")
         }
     }
 
@@ -169,8 +152,47 @@ package final class DiskQueue: BundleQueue {
         case .failure(let error): complete(.failure(error))
         case .success(.existing(let entry)): complete(.success(.existing(entry)))
         case .success(.pending): break
-        case .success(.new): write(message)
+        case .success(.new(let candidates)):
+            if let known = lookUp(key, in: candidates) {
+                answer(key, known.map { .existing($0) })
+            } else {
+                write(message)
+            }
         }
+    }
+
+    /// Looks for a bundle in indexes; nil if none holds it as not done. Blocks for some reads.
+    private func lookUp(
+        _ key: BundleKey, in candidates: [SegmentIndex]
+    ) -> Result<BundleEntry, QueueError>? {
+        for index in candidates {
+            do throws(LogError) {
+                for row in try index.readRows(of: key.bundleID) where row.bundle.key == key {
+                    let found = shared.withLock { shared -> BundleEntry? in
+                        // It may have come into memory, or have been settled, meanwhile.
+                        if let known = shared.state.find(key), known.state != .lost {
+                            return known
+                        }
+                        let isLive = shared.state.shelf.isLive(row.sequence)
+                        return isLive ? row.bundle.entry(.queued) : nil
+                    }
+                    if let found { return .success(found) }
+                }
+            } catch {
+                if case .damaged = error { indexing.rebuildSoon(index.segment) }
+                return .failure(QueueError(error, ofIndex: true))
+            }
+        }
+        return nil
+    }
+
+    /// Ends the waiting for a key without a record of its own.
+    private func answer(_ key: BundleKey, _ answer: Answer) {
+        let waiters = shared.withLock { shared in
+            shared.state.cancel(key)
+            return shared.waiters.removeValue(forKey: key) ?? []
+        }
+        for waiter in waiters { waiter(answer) }
     }
 
     private func write(_ message: BundleMessage) {
@@ -178,45 +200,41 @@ package final class DiskQueue: BundleQueue {
         let draft = QueuedBundle(
             message, position: RecordPosition(segment: 0, offset: 0, byteCount: 0))
         let payload = QueueRecord.encode(message)
-        log.append(type: QueueRecord.bundleType, payload: payload) { [shared] result in
+        log.append(type: QueueRecord.bundleType, payload: payload) { result in
             switch result {
             case .success(let record):
-                Self.insert(draft.placed(at: record.position), record.sequence, in: shared)
+                self.insert(draft.placed(at: record.position), record.sequence)
             case .failure(let error):
-                Self.refuse(key, QueueError(error), in: shared)
+                // On the log's thread, or the caller's: nothing was kept of the record.
+                self.answer(key, .failure(QueueError(error)))
             }
         }
     }
 
     /// On the log's thread: the record is synced.
-    private static func insert(
-        _ bundle: QueuedBundle, _ sequence: UInt64, in shared: Monitor<Shared>
-    ) {
-        let (waiters, wakes) = shared.withLock { shared in
+    private func insert(_ bundle: QueuedBundle, _ sequence: UInt64) {
+        let (waiters, wakes, isNewSegment) = shared.withLock { shared in
+            let isNewSegment = bundle.position.segment > shared.state.shelf.newest
             let wakes = shared.state.insert(bundle, sequence: sequence)
             return (
                 shared.waiters.removeValue(forKey: bundle.key) ?? [],
-                wakes && shared.idleListeners > 0
+                wakes && shared.idleListeners > 0, isNewSegment
             )
         }
         if wakes { shared.update { _ in } }
+        if isNewSegment { indexing.wake() }
         waiters.first?(.success(.enqueued))
         for waiter in waiters.dropFirst() { waiter(.success(.existing(bundle.entry(.queued)))) }
     }
 
-    /// On the log's thread, or the caller's: nothing was kept of the record.
-    private static func refuse(
-        _ key: BundleKey, _ error: QueueError, in shared: Monitor<Shared>
-    ) {
-        let waiters = shared.withLock { shared in
-            shared.state.cancel(key)
-            return shared.waiters.removeValue(forKey: key) ?? []
-        }
-        for waiter in waiters { waiter(.failure(error)) }
-    }
-
     package func find(_ key: BundleKey) -> BundleEntry? {
-        shared.withLock { $0.state.find(key) }
+        let (known, candidates) = shared.withLock { shared in
+            let known = shared.state.find(key)
+            let isKnown = known.map { $0.state != .lost } ?? false
+            return (known, isKnown ? [] : shared.state.shelf.candidates(key.bundleID))
+        }
+        guard case .success(let found) = lookUp(key, in: candidates) else { return known }
+        return found
     }
 
     package func forget(_ key: BundleKey) {
@@ -228,13 +246,34 @@ package final class DiskQueue: BundleQueue {
     package var status: DiskQueueStatus {
         let usage = log.usage
         let isHealthy = log.isHealthy
+        let oldest = oldestReceivedAt()
         return shared.withLock { shared in
             DiskQueueStatus(
                 depth: shared.state.depth, leased: shared.state.leasedCount,
-                oldestReceivedAt: shared.state.oldestReceivedAt(), bytes: shared.state.bytes,
+                oldestReceivedAt: shared.state.depth > 0 ? oldest : nil, bytes: shared.state.bytes,
                 logBytes: usage.bytes, segments: usage.segments, isHealthy: isHealthy,
                 isPaused: shared.state.isPaused)
         }
+    }
+
+    /// When the oldest unsettled bundle was received; may read an index.
+    private func oldestReceivedAt() -> Timestamp? {
+        let (known, place) = shared.withLock { shared -> (Timestamp?, (SegmentIndex, UInt64)?) in
+            guard let first = shared.state.shelf.firstLive else { return (nil, nil) }
+            if let bundle = shared.state.bundles[first.sequence] {
+                return (bundle.receivedAt, nil)
+            }
+            if let oldest = shared.oldest, oldest.sequence == first.sequence {
+                return (oldest.receivedAt, nil)
+            }
+            return (nil, shared.state.shelf[first.segment]?.index.map { ($0, first.sequence) })
+        }
+        // A figure is not worth an error: the next one who asks tries again.
+        guard let (index, sequence) = place, let row = try? index.readRow(of: sequence) else {
+            return known
+        }
+        shared.withLock { $0.oldest = (sequence, row.bundle.receivedAt) }
+        return row.bundle.receivedAt
     }
 
     /// What is not settled yet: bundles, and the bytes of their parts. Costs one lock.
@@ -242,9 +281,21 @@ package final class DiskQueue: BundleQueue {
         shared.withLock { ($0.state.depth, $0.state.bytes) }
     }
 
-    /// Part files that unsettled bundles name.
-    package var liveFileNames: Set<String> {
-        shared.withLock { $0.state.fileNames }
+    /// Part files that unsettled bundles name. Reads the indexes.
+    ///
+    /// - Throws: ``QueueError/io(errno:operation:)`` (retry).
+    package func liveFileNames() throws(QueueError) -> Set<String> {
+        var (names, indexes) = shared.withLock { ($0.state.fileNames, $0.state.shelf.liveIndexes) }
+        for index in indexes {
+            do throws(LogError) {
+                let live = shared.withLock { $0.state.shelf[index.segment]?.live }
+                names.formUnion(
+                    try index.readFileNames { live?.contains($0) ?? false })
+            } catch {
+                throw QueueError(error, ofIndex: true)
+            }
+        }
+        return names
     }
 
     /// Makes all threads that wait in ``lease(_:)`` ask whether their request is cancelled.
@@ -255,11 +306,16 @@ package final class DiskQueue: BundleQueue {
     /// Writes what is pending, one batch; false when the log's life is over. Does nothing where the
     /// log has a thread of its own.
     @discardableResult
-    package func work() -> Bool { log.work() }
+    package func work() -> Bool {
+        let isOpen = log.work()
+        if isOpen { _ = indexing.run() }
+        return isOpen
+    }
 
     /// Writes what is pending and gives the directory free; later calls are refused. Blocks.
     package func close() {
         shared.update { $0.isClosed = true }
+        indexing.close()
         // An orderly end is no bundle's fault.
         marks.withLock { $0?.clear() }
         log.close()
@@ -268,7 +324,7 @@ package final class DiskQueue: BundleQueue {
     /// Deletes segments that are needed no more.
     func deleteSegments() {
         let deletable = shared.withLock { shared in
-            shared.state.ledger.takeDeletable { log.closedSegments }
+            shared.state.shelf.takeDeletable { log.closedSegments }
         }
         guard !deletable.isEmpty else { return }
         logger.debug("log segments deleted", metadata: ["queue.segments": "\(deletable.count)"])

@@ -1,5 +1,11 @@
 internal import SegmentedLog
 
+#if canImport(Glibc)
+    internal import Glibc
+#else
+    internal import Darwin
+#endif
+
 extension DiskQueueOptions {
     /// The log's options; throws if a key has not 32 bytes.
     func logOptions() throws(QueueError) -> LogOptions {
@@ -25,6 +31,15 @@ extension DiskQueueOptions {
 }
 
 extension QueueError {
+    /// - Parameter ofIndex: a damaged index is made again: worth another try.
+    init(_ error: LogError, ofIndex: Bool) {
+        if ofIndex, case .damaged = error {
+            self = .io(errno: EIO, operation: "reading an index")
+        } else {
+            self.init(error)
+        }
+    }
+
     init(_ error: LogError) {
         self =
             switch error {

@@ -10,8 +10,8 @@ internal import WaybillModel
 /// and a file's name. Texts have their byte count (2) before them; 0xffff says: no text.
 /// Type 1, version 2, a dead letter tried again: as version 1, but after the reserved bytes the dead
 /// letter's id (16) and the number of its receipt (8); a part may also be 2 and a sealed file's name.
-/// Type 2, version 1, a settlement: time (8), count (4), then for each bundle: its sequence (8),
-/// what became of it (1), attempts charged so far (4).
+/// Type 2, version 2, a settlement: time (8), count (4), then for each bundle: its sequence (8),
+/// what became of it (1), attempts charged so far (4), bytes of its parts (8). Version 1 had no bytes.
 enum QueueRecord {
     static let bundleType: UInt16 = 1
     static let settlementType: UInt16 = 2
@@ -174,20 +174,25 @@ struct SettlementRecord: Sendable, Equatable {
         let sequence: UInt64
         let outcome: Outcome
         let attempts: Int
+        /// Of the bundle's parts; 0 in a record of version 1.
+        var bytes = 0
     }
+
+    private static let version: UInt8 = 2
 
     let time: Timestamp
     let entries: [Entry]
 
     func encode() -> [UInt8] {
-        var writer = FieldWriter(capacity: 13 + 13 * entries.count)
-        writer.integer(UInt8(1))
+        var writer = FieldWriter(capacity: 13 + 21 * entries.count)
+        writer.integer(Self.version)
         writer.integer(time.microseconds)
         writer.integer(UInt32(entries.count))
         for entry in entries {
             writer.integer(entry.sequence)
             writer.integer(entry.outcome.rawValue)
             writer.integer(UInt32(clamping: entry.attempts))
+            writer.integer(UInt64(entry.bytes))
         }
         return writer.bytes
     }
@@ -197,19 +202,23 @@ struct SettlementRecord: Sendable, Equatable {
         self.entries = entries
     }
 
-    /// Nil if the payload is not a settlement of this version.
+    /// Nil if the payload is not a settlement of a version that this program knows.
     init?(_ payload: [UInt8]) {
         var reader = FieldReader(payload[...])
-        guard reader.integer(UInt8.self) == 1, let time = reader.integer(Int64.self),
-            let count = reader.integer(UInt32.self)
+        guard let version = reader.integer(UInt8.self), (1...Self.version).contains(version),
+            let time = reader.integer(Int64.self), let count = reader.integer(UInt32.self)
         else { return nil }
         var entries: [Entry] = []
         for _ in 0..<count {
             guard let sequence = reader.integer(UInt64.self),
                 let outcome = reader.integer(UInt8.self).flatMap({ Outcome(rawValue: $0) }),
-                let attempts = reader.integer(UInt32.self)
+                let attempts = reader.integer(UInt32.self),
+                let bytes = version == 1 ? 0 : reader.integer(UInt64.self)
             else { return nil }
-            entries.append(Entry(sequence: sequence, outcome: outcome, attempts: Int(attempts)))
+            entries.append(
+                Entry(
+                    sequence: sequence, outcome: outcome, attempts: Int(attempts),
+                    bytes: Int(clamping: bytes)))
         }
         guard reader.isAtEnd else { return nil }
         self.time = Timestamp(microseconds: time)

@@ -2,6 +2,30 @@ internal import SegmentedLog
 internal import WaybillModel
 internal import WaybillThreads
 
+/// Rows of one device that are to be read before it can give its share.
+struct LoadOrder: Sendable {
+    let device: DeviceID
+    let tenant: TenantID
+    let run: DeviceLine.Run
+    let index: SegmentIndex
+    let limit: Int
+
+    /// Blocks for a read or two.
+    func read() throws(LogError) -> LoadedRows {
+        let found = try index.readRows(
+            of: device, tenant: tenant, from: Int(run.row), limit: limit)
+        return LoadedRows(order: self, rows: found.rows, next: found.next)
+    }
+}
+
+/// What was read for an order.
+struct LoadedRows: Sendable {
+    let order: LoadOrder
+    let rows: [IndexRow]
+    /// Where the device's rows go on; nil at their end.
+    let next: Int?
+}
+
 extension QueueState {
     /// One bundle that was handed out; its message is yet to be read.
     struct Grant: Sendable {
@@ -14,52 +38,137 @@ extension QueueState {
         let position: RecordPosition
     }
 
+    /// What became of a wish for work.
+    enum Taken: Sendable {
+        case granted([Grant], expires: Deadline)
+        /// These are to be read first; ``take(_:)`` takes in what was found.
+        case mustLoad([LoadOrder])
+    }
+
     /// What a settled lease leaves to be written.
     struct SettleEffect: Sendable {
         var entries: [SettlementRecord.Entry] = []
-        /// Segments of the bundles that are done, one each.
-        var done: [UInt64] = []
-        var charged: [UInt64] = []
     }
 
-    /// Hands out the next bundles, round robin between devices; nil when nothing is ready.
+    /// Hands out the next bundles, round robin between tenants and between the devices of each; nil
+    /// when nothing is ready.
     ///
     /// Each device gives an even share, so that one with a long backlog does not fill the lease.
-    mutating func take(
-        _ request: LeaseRequest, now: Deadline
-    ) -> (grants: [Grant], expires: Deadline)? {
+    mutating func take(_ request: LeaseRequest, now: Deadline) -> Taken? {
         endExpiredLeases(now: now)
         promoteDelayed(now: now)
         guard !isPaused else { return nil }
-        let share = max(1, request.bundlesMax / max(1, ready.count))
+        if let suspect = suspects.min(by: { $0.key < $1.key }) {
+            return takeAlone(suspect.value, request, now: now)
+        }
+        let orders = loadOrders(request.bundlesMax)
+        if !orders.isEmpty { return .mustLoad(orders) }
         var chosen: [UInt64] = []
         var bytes = 0
-        var passed: [DeviceID] = []
+        var passed: [(DeviceID, TenantID)] = []
         var isFull = false
         for _ in 0..<ready.count {
             // Taken out while it changes, so that its line is not copied.
-            guard !isFull, let deviceID = ready.popFirst(),
-                var device = devices.removeValue(forKey: deviceID)
+            guard !isFull, let next = ready.popFirst(places: request.bundlesMax - chosen.count),
+                var device = devices.removeValue(forKey: next.device)
             else { break }
             let count = chosen.count
             isFull = takeShare(
-                of: &device, min(share, request.bundlesMax - count), &chosen, &bytes,
+                of: &device, min(next.share, request.bundlesMax - count), &chosen, &bytes,
                 bytesMax: request.bytesMax)
-            devices[deviceID] = device
-            if chosen.count == count { passed.append(deviceID) }
+            if chosen.count > count || !device.isEmpty { devices[next.device] = device }
+            if chosen.count == count, !device.isEmpty { passed.append((next.device, next.tenant)) }
             isFull = isFull || chosen.count >= request.bundlesMax
         }
         ready.putBack(passed)
         return chosen.isEmpty ? nil : grant(chosen, for: request.duration, now: now)
     }
 
+    /// After a crash: the next bundle of a device that may have caused it, with nothing else at work.
+    private mutating func takeAlone(
+        _ deviceID: DeviceID, _ request: LeaseRequest, now: Deadline
+    ) -> Taken? {
+        guard leasedCount == 0 else { return nil }
+        guard var device = devices.removeValue(forKey: deviceID) else {
+            return clearSuspects(of: deviceID, request, now: now)
+        }
+        if device.needsLoading {
+            defer { devices[deviceID] = device }
+            guard !device.isLoading, let order = loadOrder(deviceID, device, limit: 8) else {
+                return nil
+            }
+            device.isLoading = true
+            return .mustLoad([order])
+        }
+        guard device.first() != nil, ready.remove(deviceID, of: device.tenant) else {
+            if !device.isEmpty { devices[deviceID] = device }
+            return clearSuspects(of: deviceID, request, now: now)
+        }
+        var chosen: [UInt64] = []
+        var bytes = 0
+        _ = takeShare(of: &device, 1, &chosen, &bytes, bytesMax: request.bytesMax)
+        devices[deviceID] = device
+        return grant(chosen, for: request.duration, now: now)
+    }
+
+    /// It waits for a retry, so it ended no process; or there is nothing left of it.
+    private mutating func clearSuspects(
+        of deviceID: DeviceID, _ request: LeaseRequest, now: Deadline
+    ) -> Taken? {
+        suspects = suspects.filter { $0.value != deviceID }
+        return take(request, now: now)
+    }
+
+    /// What is to be read before the next lease can be filled.
+    private mutating func loadOrders(_ bundlesMax: Int) -> [LoadOrder] {
+        guard shelf.hasIndexes else { return [] }
+        var next: [(device: DeviceID, tenant: TenantID)] = []
+        var orders: [LoadOrder] = []
+        let limit = max(8, 2 * bundlesMax / max(1, ready.count))
+        while next.count < bundlesMax, let (device, tenant, _) = ready.popFirst(places: 1) {
+            next.append((device, tenant))
+            guard let line = devices[device], line.needsLoading, !line.isLoading else { continue }
+            if let order = loadOrder(device, line, limit: limit) {
+                devices[device]?.isLoading = true
+                orders.append(order)
+            } else {
+                // Its segment is gone, with all that was in it done.
+                _ = devices[device]?.runs.popFirst()
+            }
+        }
+        ready.putBack(next)
+        return orders
+    }
+
+    /// All that waits of a device on disk only.
+    func runs(of deviceID: DeviceID) -> [LoadOrder] {
+        guard let line = devices[deviceID] else { return [] }
+        return line.runs.all.compactMap { run in
+            shelf[UInt64(run.segment)]?.index.map { index in
+                LoadOrder(
+                    device: deviceID, tenant: line.tenant, run: run, index: index,
+                    limit: index.bundleCount)
+            }
+        }
+    }
+
+    private func loadOrder(
+        _ deviceID: DeviceID, _ line: DeviceLine, limit: Int
+    ) -> LoadOrder? {
+        guard let run = line.runs.first, let index = shelf[UInt64(run.segment)]?.index else {
+            return nil
+        }
+        return LoadOrder(
+            device: deviceID, tenant: line.tenant, run: run, index: index, limit: limit)
+    }
+
     /// Moves up to `count` bundles of a device into `chosen`; true when the lease is full.
     private func takeShare(
-        of device: inout Device, _ count: Int, _ chosen: inout [UInt64], _ bytes: inout Int,
+        of device: inout DeviceLine, _ count: Int, _ chosen: inout [UInt64], _ bytes: inout Int,
         bytesMax: Int
     ) -> Bool {
         for _ in 0..<count {
-            guard let sequence = device.waiting.first, let bundle = bundles[sequence] else { break }
+            guard let sequence = device.first(), let bundle = bundles[sequence] else { break }
             let size = bundle.sizes.total
             let isSolitary = !bundle.sizes.isOne || size > options.sharedLeaseBytesMax
             if !chosen.isEmpty, isSolitary || bytes + size > bytesMax { return !isSolitary }
@@ -74,7 +183,7 @@ extension QueueState {
 
     private mutating func grant(
         _ chosen: [UInt64], for duration: Duration, now: Deadline
-    ) -> (grants: [Grant], expires: Deadline) {
+    ) -> Taken {
         let expires = now.advanced(by: duration)
         leases[nextNumber] = ActiveLease(expires: expires, sequences: chosen)
         leasedCount += chosen.count
@@ -82,16 +191,16 @@ extension QueueState {
         for sequence in chosen {
             guard let bundle = bundles[sequence] else { continue }
             bundles[sequence]?.holder = nextNumber
-            bundles[sequence]?.wasHandedOut = true
+            let charge = charges[sequence]
             grants.append(
                 Grant(
-                    sequence: sequence, number: nextNumber, attempt: bundle.attempts + 1,
-                    failingFor: bundle.failingSince.map { now.duration(since: $0) },
-                    isRedelivered: bundle.wasHandedOut, key: bundle.key,
-                    position: bundle.position))
+                    sequence: sequence, number: nextNumber, attempt: (charge?.attempts ?? 0) + 1,
+                    failingFor: charge.map { now.duration(since: $0.since) },
+                    isRedelivered: sequence <= recoveredThrough || returned.contains(sequence),
+                    key: bundle.key, position: bundle.position))
             nextNumber += 1
         }
-        return (grants, expires)
+        return .granted(grants, expires: expires)
     }
 
     /// When the next lease ends or the next retry is due; nil while nothing is handed out.
@@ -115,7 +224,6 @@ extension QueueState {
         var returned: [UInt64: Duration] = [:]
         for ((sequence, _), result) in zip(deliveries, results) {
             guard let bundle = bundles[sequence] else { continue }
-            let segment = bundle.position.segment
             switch result {
             case .settled, .quarantined, .lost:
                 let outcome: SettlementRecord.Outcome =
@@ -124,9 +232,7 @@ extension QueueState {
                     case .lost: bundle.lostOutcome
                     default: .quarantined
                     }
-                effect.entries.append(
-                    .init(sequence: sequence, outcome: outcome, attempts: bundle.attempts))
-                effect.done.append(segment)
+                effect.entries.append(entry(sequence, bundle, outcome))
             case .retry(let delay, let isCharged):
                 returned[sequence] = delay
                 if isCharged { charge(sequence, bundle, &effect, now: now) }
@@ -144,20 +250,27 @@ extension QueueState {
     private mutating func charge(
         _ sequence: UInt64, _ bundle: QueuedBundle, _ effect: inout SettleEffect, now: Deadline
     ) {
-        bundles[sequence]?.attempts = bundle.attempts + 1
-        bundles[sequence]?.failingSince = bundle.failingSince ?? now
-        effect.entries.append(
-            .init(sequence: sequence, outcome: .charged, attempts: bundle.attempts + 1))
-        effect.charged.append(bundle.position.segment)
+        charges[sequence, default: Charge(attempts: 0, since: now)].attempts += 1
+        effect.entries.append(entry(sequence, bundle, .charged))
     }
 
-    /// Counts an attempt against bundles that were being opened when the process died.
-    mutating func chargeInterrupted(_ sequences: [UInt64], now: Deadline) -> SettleEffect {
+    private func entry(
+        _ sequence: UInt64, _ bundle: QueuedBundle, _ outcome: SettlementRecord.Outcome
+    ) -> SettlementRecord.Entry {
+        SettlementRecord.Entry(
+            sequence: sequence, outcome: outcome, attempts: charges[sequence]?.attempts ?? 0,
+            bytes: bundle.sizes.total)
+    }
+
+    /// Takes in which bundles were at work when the process died. One alone is charged with it; of
+    /// several nobody knows which it was. Each is handed out alone from now on.
+    mutating func suspect(
+        _ found: [(sequence: UInt64, bundle: QueuedBundle)], now: Deadline
+    ) -> SettleEffect {
         var effect = SettleEffect()
-        for sequence in Set(sequences).sorted() {
-            guard let bundle = bundles[sequence] else { continue }
-            charge(sequence, bundle, &effect, now: now)
-        }
+        let live = found.filter { shelf.isLive($0.sequence) }
+        for (sequence, bundle) in live { suspects[sequence] = bundle.key.deviceID }
+        if live.count == 1 { charge(live[0].sequence, live[0].bundle, &effect, now: now) }
         return effect
     }
 
@@ -177,12 +290,11 @@ extension QueueState {
         }
         giveBack([], to: bundle.key.deviceID, ended: 1, due: nil)
         let outcome = bundle.lostOutcome
+        let lostEntry = entry(sequence, bundle, outcome)
         if let state = outcome.state {
             finish(sequence, state, until: now.advanced(by: options.settledRetention))
         }
-        return SettleEffect(
-            entries: [.init(sequence: sequence, outcome: outcome, attempts: bundle.attempts)],
-            done: [bundle.position.segment])
+        return SettleEffect(entries: [lostEntry])
     }
 
     /// Ends the leases of these bundles without a result: they come back after `delay`, uncharged.
@@ -237,6 +349,8 @@ extension QueueState {
             for sequence in back {
                 bundles[sequence]?.holder = 0
                 leasedCount -= 1
+                self.returned.insert(sequence)
+                suspects[sequence] = nil
             }
             giveBack(
                 back, to: deviceID, ended: sequences.count,
@@ -253,10 +367,10 @@ extension QueueState {
         device.waiting.putBack(sequences)
         device.due = due ?? device.due
         defer {
-            if device.leased > 0 || !device.waiting.isEmpty { devices[deviceID] = device }
+            if device.leased > 0 || !device.isEmpty { devices[deviceID] = device }
         }
-        guard device.leased == 0, !device.waiting.isEmpty else { return }
-        guard let due = device.due else { return ready.append(deviceID) }
+        guard device.leased == 0, !device.isEmpty else { return }
+        guard let due = device.due else { return ready.append(deviceID, of: device.tenant) }
         let index = delayed.firstIndex { $0.due <= due } ?? delayed.count
         delayed.insert((due, deviceID), at: index)
     }
@@ -265,7 +379,7 @@ extension QueueState {
         while let last = delayed.last, last.due <= now {
             delayed.removeLast()
             devices[last.device]?.due = nil
-            ready.append(last.device)
+            if let tenant = devices[last.device]?.tenant { ready.append(last.device, of: tenant) }
         }
     }
 }

@@ -3,6 +3,9 @@ internal import WaybillModel
 internal import WaybillThreads
 
 /// All decisions of the queue, without disk, clock or threads.
+///
+/// Its size goes with the leases, the segments and the devices that have work, not with the backlog:
+/// bundles of closed segments are in their indexes.
 struct QueueState: Sendable {
     struct Options: Sendable {
         var sharedLeaseBytesMax = 8 << 20
@@ -12,20 +15,20 @@ struct QueueState: Sendable {
     }
 
     /// What to do with a bundle that somebody wants to enqueue.
-    enum Admission: Equatable {
-        /// Its key is reserved: write it, then ``insert(_:sequence:)`` or ``cancel(_:)``.
-        case new
+    enum Admission {
+        /// Its key is reserved: if none of these holds it, write it, then ``insert(_:sequence:)``; or
+        /// ``cancel(_:)``.
+        case new([SegmentIndex])
         /// Somebody else's record of this key is on its way to the disk.
         case pending
         case existing(BundleEntry)
     }
 
-    /// The bundles of one device, in the order in which they were received.
-    struct Device: Sendable {
-        var waiting = Line<UInt64>()
-        var leased = 0
-        /// Nothing is handed out before; set by a retry.
-        var due: Deadline?
+    /// Attempts that were counted against a bundle.
+    struct Charge: Sendable {
+        var attempts: Int
+        /// When the first of them was.
+        var since: Deadline
     }
 
     struct ActiveLease: Sendable {
@@ -34,10 +37,12 @@ struct QueueState: Sendable {
     }
 
     let options: Options
+    /// Bundles that are not done and are in memory: leased, about to be, or without an index.
     var bundles: [UInt64: QueuedBundle] = [:]
-    var devices: [DeviceID: Device] = [:]
-    /// Devices with work that can be handed out now, next one first.
-    var ready = Line<DeviceID>()
+    var shelf = SegmentShelf()
+    var devices: [DeviceID: DeviceLine] = [:]
+    /// Devices with work that can be handed out now.
+    var ready = FairLine()
     /// Devices whose retry is not due yet, the earliest last.
     var delayed: [(due: Deadline, device: DeviceID)] = []
     /// By the number of the lease's first delivery.
@@ -46,24 +51,31 @@ struct QueueState: Sendable {
     /// While true nothing is handed out; what is leased is settled all the same.
     var isPaused = false
     var leasedCount = 0
-    var ledger = SegmentLedger()
+    var charges: [UInt64: Charge] = [:]
+    /// Handed out before, and back.
+    var returned: Set<UInt64> = []
+    /// Bundles up to this one were in the log at the start: somebody may have had them.
+    var recoveredThrough: UInt64 = 0
+    /// Bundles that may have ended the process, each handed out alone; with their devices.
+    var suspects: [UInt64: DeviceID] = [:]
     private var sequences: [BundleKey: UInt64] = [:]
     private var reserved: Set<BundleKey> = []
     private var finished: [BundleKey: (entry: BundleEntry, until: Deadline)] = [:]
     private var finishedOrder = Line<(key: BundleKey, until: Deadline)>()
     private var lost: LostBundles
-    private var arrivals = Line<UInt64>()
+    /// Bytes of bundles that an opening has read and that are in an index by now.
+    private var sizes: [UInt64: Int] = [:]
 
     init(options: Options) {
         self.options = options
         lost = LostBundles(entriesMax: options.lostEntriesMax)
     }
 
-    var depth: Int { bundles.count }
+    var depth: Int { shelf.liveCount }
     /// Bytes of the unsettled bundles' parts, wherever they lie.
-    private(set) var bytes = 0
+    var bytes: Int { shelf.liveBytes }
 
-    /// The state of the bundle with this key, if it is synced or was done lately.
+    /// The state of the bundle with this key, if it is in memory or was done lately.
     func find(_ key: BundleKey) -> BundleEntry? {
         if let sequence = sequences[key], let bundle = bundles[sequence] {
             return bundle.entry(bundle.holder == 0 ? .queued : .processing)
@@ -80,7 +92,8 @@ struct QueueState: Sendable {
         {
             return .existing(entry)
         }
-        return reserved.insert(key).inserted ? .new : .pending
+        guard reserved.insert(key).inserted else { return .pending }
+        return .new(shelf.candidates(key.bundleID))
     }
 
     /// Gives a reserved key free: its record was not written.
@@ -94,20 +107,22 @@ struct QueueState: Sendable {
     mutating func insert(_ bundle: QueuedBundle, sequence: UInt64) -> Bool {
         reserved.remove(bundle.key)
         // A second record of a key can only be the rest of a write that was refused.
-        guard sequences[bundle.key] == nil else { return false }
+        guard sequences[bundle.key] == nil else {
+            shelf.notice(bundle.position.segment)
+            return false
+        }
         finished[bundle.key] = nil
         lost.remove(bundle.key)
         sequences[bundle.key] = sequence
         bundles[sequence] = bundle
-        bytes += bundle.sizes.total
-        arrivals.append(sequence)
-        ledger.addBundle(in: bundle.position.segment)
+        shelf.add(bundle, sequence: sequence)
         let deviceID = bundle.key.deviceID
-        var device = devices.removeValue(forKey: deviceID) ?? Device()
-        let wasIdle = device.waiting.isEmpty && device.leased == 0
-        device.waiting.append(sequence)
+        // Taken out while it changes, so that its line is not copied.
+        var device = devices.removeValue(forKey: deviceID) ?? DeviceLine(tenant: bundle.tenant)
+        let wasIdle = device.isEmpty && device.leased == 0
+        device.append(sequence)
         devices[deviceID] = device
-        if wasIdle { ready.append(deviceID) }
+        if wasIdle { ready.append(deviceID, of: device.tenant) }
         return wasIdle
     }
 
@@ -119,11 +134,18 @@ struct QueueState: Sendable {
     ) {
         guard let bundle = bundles.removeValue(forKey: sequence) else { return }
         sequences[bundle.key] = nil
-        bytes -= bundle.sizes.total
+        forget(sequence)
+        _ = shelf.finish(sequence, bytes: bundle.sizes.total)
         if bundle.holder != 0 { leasedCount -= 1 }
         guard outcome != .lost else { return lost.add(bundle.entry(.lost), for: bundle.key) }
         finished[bundle.key] = (bundle.entry(outcome), until)
         finishedOrder.append((bundle.key, until))
+    }
+
+    private mutating func forget(_ sequence: UInt64) {
+        charges[sequence] = nil
+        returned.remove(sequence)
+        suspects[sequence] = nil
     }
 
     mutating func forget(_ key: BundleKey) {
@@ -141,59 +163,184 @@ struct QueueState: Sendable {
         }
     }
 
-    /// When the oldest bundle in the queue was received.
-    mutating func oldestReceivedAt() -> Timestamp? {
-        while let sequence = arrivals.first {
-            if let bundle = bundles[sequence] { return bundle.receivedAt }
-            _ = arrivals.popFirst()
-        }
-        return nil
-    }
-
+    /// Names of part files of the bundles in memory.
     var fileNames: Set<String> {
         bundles.values.reduce(into: []) { $0.formUnion($1.fileNames) }
     }
 
+    // MARK: Indexes
+
+    /// From now on the bundles of a closed segment are found in its index; ``convert(_:of:)`` then
+    /// takes them out of memory, device by device.
+    mutating func setIndex(_ index: SegmentIndex, _ filter: BundleFilter) {
+        shelf.setIndex(index, filter, of: index.segment)
+    }
+
+    /// Takes what waits of these devices in an indexed segment out of memory.
+    mutating func convert(_ indexed: ArraySlice<IndexedDevice>, of segment: UInt64) {
+        guard let last = shelf[segment]?.lastSequence else { return }
+        for entry in indexed {
+            guard var device = devices.removeValue(forKey: entry.id) else { continue }
+            let run = DeviceLine.Run(segment: UInt32(segment), row: entry.firstRow)
+            for sequence in device.convert(through: last, to: run) {
+                if let bundle = bundles.removeValue(forKey: sequence) {
+                    sequences[bundle.key] = nil
+                }
+            }
+            devices[entry.id] = device
+        }
+    }
+
+    /// Takes in what was read of a device's first run.
+    mutating func take(_ loaded: LoadedRows) {
+        let deviceID = loaded.order.device
+        guard var device = devices.removeValue(forKey: deviceID) else { return }
+        defer { devices[deviceID] = device }
+        guard device.isLoading else { return }
+        device.isLoading = false
+        guard device.runs.first == loaded.order.run else { return }
+        for row in loaded.rows {
+            guard shelf.isLive(row.sequence), bundles[row.sequence] == nil else { continue }
+            bundles[row.sequence] = row.bundle
+            sequences[row.bundle.key] = row.sequence
+            device.waiting.append(row.sequence)
+        }
+        if let next = loaded.next {
+            device.runs.replaceFirst(
+                with: DeviceLine.Run(segment: loaded.order.run.segment, row: UInt32(next)))
+        } else {
+            _ = device.runs.popFirst()
+        }
+    }
+
+    /// Takes in an index that was made again.
+    ///
+    /// - Parameter found: the bundles that are in it.
+    /// - Returns: those that are to be delivered and are not.
+    mutating func replaceIndex(_ built: IndexBuild, found: Set<UInt64>) -> [UInt64] {
+        let number = built.index.segment
+        guard shelf[number] != nil else { return [] }
+        shelf.setIndex(built.index, built.filter, of: number)
+        for (deviceID, line) in devices
+        where line.runs.all.contains(where: { $0.segment == number }) {
+            let row = built.devices.first { $0.id == deviceID }?.firstRow
+            devices[deviceID]?.replaceRun(in: UInt32(number), from: row)
+        }
+        let gone = shelf.sequences(in: number).filter { !found.contains($0) && bundles[$0] == nil }
+        for sequence in gone {
+            forget(sequence)
+            // Its size is not known any more; the sum is right again when the segment goes.
+            _ = shelf.finish(sequence, bytes: 0)
+        }
+        return gone
+    }
+
     // MARK: Recovery
 
-    /// Applies a settlement that was found in the log.
-    mutating func replay(
-        _ record: SettlementRecord, segment: UInt64, now: Deadline, wallClock: Timestamp
+    /// Takes in a closed segment whose records need not be read.
+    mutating func adopt(
+        _ index: SegmentIndex, _ filter: BundleFilter, _ bits: SequenceBits,
+        devices indexed: [IndexedDevice]
     ) {
-        var done: [UInt64] = []
-        var charged: [UInt64] = []
-        let age = Duration.microseconds(max(0, wallClock.microseconds - record.time.microseconds))
-        for entry in record.entries {
-            guard let bundle = bundles[entry.sequence] else { continue }
+        shelf.add(index.segment, index: index, filter: filter, bits)
+        for entry in indexed {
+            var device = devices.removeValue(forKey: entry.id) ?? DeviceLine(tenant: entry.tenant)
+            device.runs.append(
+                DeviceLine.Run(segment: UInt32(index.segment), row: entry.firstRow))
+            devices[entry.id] = device
+        }
+    }
+
+    /// Applies what an index says of settlements in its segment.
+    ///
+    /// - Returns: the bundles that were lost, as far as they are known on disk only.
+    mutating func replay(
+        _ settlements: [IndexedSettlement], in segment: UInt64, now: Deadline, wallClock: Timestamp,
+        isKept: Bool
+    ) -> [UInt64] {
+        var lost: [UInt64] = []
+        var applied: [IndexedSettlement] = []
+        for settlement in settlements {
+            let entry = settlement.entry
+            guard shelf.isLive(entry.sequence) else { continue }
+            let age = Duration.microseconds(
+                max(0, wallClock.microseconds - settlement.time.microseconds))
+            applied.append(settlement)
             guard let state = entry.outcome.state else {
-                bundles[entry.sequence]?.attempts = max(bundle.attempts, entry.attempts)
-                bundles[entry.sequence]?.failingSince = bundle.failingSince ?? now.before(age)
-                charged.append(bundle.position.segment)
+                let since = charges[entry.sequence]?.since ?? now.before(age)
+                let attempts = max(charges[entry.sequence]?.attempts ?? 0, entry.attempts)
+                charges[entry.sequence] = Charge(attempts: attempts, since: since)
                 continue
             }
-            done.append(bundle.position.segment)
-            finish(
-                entry.sequence, state,
-                until: now.advanced(by: max(.zero, options.settledRetention - age)))
+            if bundles[entry.sequence] != nil {
+                finish(
+                    entry.sequence, state,
+                    until: now.advanced(by: max(.zero, options.settledRetention - age)))
+            } else {
+                forget(entry.sequence)
+                let bytes = sizes[entry.sequence] ?? settlement.bytes
+                _ = shelf.finish(entry.sequence, bytes: bytes)
+                if state == .lost { lost.append(entry.sequence) }
+            }
         }
-        ledger.addSettlement(in: segment, done: done, charged: charged)
+        shelf.add(applied, in: segment, isKept: isKept)
         forgetFinished(now: now)
+        return lost
+    }
+
+    /// What a record in the log says, with the sizes that an old one does not tell.
+    func settlements(of record: SettlementRecord) -> [IndexedSettlement] {
+        record.entries.map { entry in
+            let bytes = bundles[entry.sequence]?.sizes.total ?? sizes[entry.sequence]
+            return IndexedSettlement(
+                entry: entry, time: record.time, bytes: bytes ?? entry.bytes)
+        }
+    }
+
+    /// Takes back what ``adopt(_:_:_:devices:)`` took in of a segment.
+    mutating func drop(_ segment: UInt64) {
+        shelf.drop(segment)
+        for deviceID in devices.keys {
+            devices[deviceID]?.dropRuns(in: UInt32(segment))
+        }
+    }
+
+    /// Remembers sizes that old settlements do not tell, until ``endReplay(through:)``.
+    mutating func noteSizes(of segment: UInt64) {
+        for (sequence, bundle) in shelf[segment]?.bundles ?? [] {
+            sizes[sequence] = bundle.sizes.total
+        }
+    }
+
+    /// A bundle that was lost before the start, as its index tells of it.
+    mutating func addLost(_ bundle: QueuedBundle) {
+        guard sequences[bundle.key] == nil else { return }
+        lost.add(bundle.entry(.lost), for: bundle.key)
     }
 
     /// Drops from the devices' lines what was settled while the log was read.
-    mutating func endReplay() {
-        ready = Line()
-        for (deviceID, device) in devices {
-            var waiting = Line<UInt64>()
-            var rest = device.waiting
-            while let sequence = rest.popFirst() {
-                if bundles[sequence] != nil { waiting.append(sequence) }
-            }
-            devices[deviceID]?.waiting = waiting
-            if waiting.isEmpty { devices[deviceID] = nil }
+    ///
+    /// - Parameter sequence: of the last bundle in the log.
+    mutating func endReplay(through sequence: UInt64) {
+        recoveredThrough = sequence
+        sizes = [:]
+        ready = FairLine()
+        var order: [(UInt64, DeviceID, TenantID)] = []
+        for (deviceID, line) in devices {
+            var line = line
+            devices[deviceID] = nil
+            line.keep(
+                where: { bundles[$0] != nil },
+                in: { shelf[UInt64($0)].map { $0.liveCount > 0 } ?? false })
+            guard !line.isEmpty else { continue }
+            devices[deviceID] = line
+            let oldest =
+                line.runs.first.flatMap { shelf[UInt64($0.segment)]?.live.base }
+                ?? line.tail.first
+            order.append((oldest ?? 0, deviceID, line.tenant))
         }
         // By the age of their first bundle, as they were before the restart, more or less.
-        let order = devices.sorted { ($0.value.waiting.first ?? 0) < ($1.value.waiting.first ?? 0) }
-        for (deviceID, _) in order { ready.append(deviceID) }
+        order.sort { ($0.0, $0.1.high, $0.1.low) < ($1.0, $1.1.high, $1.1.low) }
+        for (_, deviceID, tenant) in order { ready.append(deviceID, of: tenant) }
     }
 }

@@ -3,6 +3,8 @@ internal import WaybillModel
 internal import WaybillThreads
 
 /// What stays in memory of a bundle that is not settled: where its record lies, not its bytes.
+///
+/// Bundles of segments that have an index are in memory only while they are about to be handed out.
 struct QueuedBundle: Sendable {
     let key: BundleKey
     let digest: Digest256
@@ -14,28 +16,31 @@ struct QueuedBundle: Sendable {
     let fileNames: [String]
     /// True for a dead letter that is tried again.
     let isRetry: Bool
-    /// Attempts charged so far.
-    var attempts = 0
-    /// When the first of them was charged.
-    var failingSince: Deadline?
     /// The number of the delivery that holds it; 0 for none.
     var holder: UInt64 = 0
-    /// Somebody had it before, or may have had it before a restart.
-    var wasHandedOut: Bool
 
-    /// - Parameter isRecovered: true for a bundle that was found in the log.
-    init(_ message: BundleMessage, position: RecordPosition, isRecovered: Bool = false) {
-        key = message.key
-        digest = message.bundleDigest
-        tenant = message.tenant
-        receivedAt = message.receivedAt
-        sizes = PartSizes(message.parts.map(\.byteCount))
-        fileNames = message.parts.compactMap { part in
-            if case .file(let name) = part.location { name } else { nil }
-        }
-        isRetry = message.retryOf != nil
+    init(_ message: BundleMessage, position: RecordPosition) {
+        self.init(
+            key: message.key, digest: message.bundleDigest, tenant: message.tenant,
+            receivedAt: message.receivedAt, sizes: PartSizes(message.parts.map(\.byteCount)),
+            position: position,
+            fileNames: message.parts.compactMap { part in
+                if case .file(let name) = part.location { name } else { nil }
+            }, isRetry: message.retryOf != nil)
+    }
+
+    init(
+        key: BundleKey, digest: Digest256, tenant: TenantID, receivedAt: Timestamp,
+        sizes: PartSizes, position: RecordPosition, fileNames: [String], isRetry: Bool
+    ) {
+        self.key = key
+        self.digest = digest
+        self.tenant = tenant
+        self.receivedAt = receivedAt
+        self.sizes = sizes
         self.position = position
-        wasHandedOut = isRecovered
+        self.fileNames = fileNames
+        self.isRetry = isRetry
     }
 
     /// What its damage comes to: a dead letter's bundle keeps its receipt, only this try is lost.
@@ -90,9 +95,16 @@ struct Line<Element: Sendable>: Sendable {
     var isEmpty: Bool { head == elements.count }
     var count: Int { elements.count - head }
     var first: Element? { isEmpty ? nil : elements[head] }
+    /// In order.
+    var all: [Element] { elements[head...].compactMap(\.self) }
 
     mutating func append(_ element: Element) {
         elements.append(element)
+    }
+
+    mutating func replaceFirst(with element: Element) {
+        guard !isEmpty else { return }
+        elements[head] = element
     }
 
     mutating func popFirst() -> Element? {

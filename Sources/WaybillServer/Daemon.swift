@@ -126,7 +126,7 @@ struct Daemon {
             }
         }
         let parts = try PartDirectory(
-            path: directory.parts, keeping: queue.liveFileNames.union(unfinished.fileNames))
+            path: directory.parts, keeping: queue.liveFileNames().union(unfinished.fileNames))
         let registry = DeviceRegistry(knownDevices(), bell: bell)
         let keyRing = ReceiptKeyRing(store: store)
         let keeper = try registryKeeper(

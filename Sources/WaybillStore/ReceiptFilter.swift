@@ -3,8 +3,7 @@ package import WaybillModel
 
 /// Which bundles may have a receipt: an answer from memory for the many that are new.
 ///
-/// A Bloom filter in blocks of one bit in each of eight words, as Apache Parquet's format has it, in
-/// layers that double: about two bytes for each bundle. Between one new bundle of 800 and, with every
+/// A Bloom filter in layers that double: about two bytes for each bundle. Between one new bundle of 800 and, with every
 /// layer full, one of 100 is asked for in the database all the same.
 ///
 /// It knows the receipts that ``ReceiptFinder`` has read since the start and those that this process
@@ -19,41 +18,22 @@ package final class ReceiptFilter: Sendable {
     }
 
     private struct Layer {
-        private var blocks: [SIMD8<UInt32>]
+        private var blocks: BloomBlocks
         private(set) var bundleCount = 0
         let bundlesMax: Int
 
-        /// Odd numbers from Parquet's format: each chooses a bit of its word.
-        private static let factors: SIMD8<UInt32> = [
-            0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b,
-            0x9efc_4947, 0x5c6b_fb31,
-        ]
-
         init(bundlesMax: Int) {
             self.bundlesMax = bundlesMax
-            // 16 bits for each bundle.
-            blocks = Array(repeating: .zero, count: bundlesMax / 16)
+            blocks = BloomBlocks(itemsMax: bundlesMax)
         }
 
         var isFull: Bool { bundleCount >= bundlesMax }
 
-        func contains(_ hash: UInt64) -> Bool {
-            let bits = Self.bits(hash)
-            return blocks[block(hash)] & bits == bits
-        }
+        func contains(_ hash: UInt64) -> Bool { blocks.contains(hash) }
 
         mutating func insert(_ hash: UInt64) {
-            blocks[block(hash)] |= Self.bits(hash)
+            blocks.insert(hash)
             bundleCount += 1
-        }
-
-        private func block(_ hash: UInt64) -> Int {
-            Int(truncatingIfNeeded: ((hash >> 32) * UInt64(blocks.count)) >> 32)
-        }
-
-        private static func bits(_ hash: UInt64) -> SIMD8<UInt32> {
-            let places = (factors &* UInt32(truncatingIfNeeded: hash)) &>> 27
-            return SIMD8(repeating: 1) &<< places
         }
     }
 

@@ -260,11 +260,11 @@ import WaybillThreads
         queue.close()
         let reopened = try fixture.open(fixture.options())
         defer { reopened.close() }
-        #expect(reopened.liveFileNames == ["a", "b"])
+        #expect(try reopened.liveFileNames() == ["a", "b"])
         let lease = try #require(try reopened.lease(QueueFixture.request()))
         #expect(lease.deliveries.map(\.message) == [message])
         try reopened.settleAndWait(lease)
-        #expect(reopened.liveFileNames.isEmpty)
+        #expect(try reopened.liveFileNames().isEmpty)
     }
 
     @Test func namesTheWrongKeyAndRefusesASecondOpener() throws {

@@ -16,7 +16,10 @@ import WaybillThreads
         sequence += 1
         let message = try QueueFixture.message(
             device: device, bundle: bundle, bytes: bytes, tenant: tenant)
-        #expect(state.admit(message.key) == .new)
+        guard case .new = state.admit(message.key) else {
+            Issue.record("the key is known")
+            return
+        }
         let position = RecordPosition(segment: 1, offset: UInt32(sequence), byteCount: 1)
         _ = state.insert(QueuedBundle(message, position: position), sequence: sequence)
     }
@@ -24,7 +27,9 @@ import WaybillThreads
     private mutating func take(
         _ request: LeaseRequest = QueueFixture.request(), after: Duration = .zero
     ) -> [QueueState.Grant]? {
-        state.take(request, now: start.advanced(by: after))?.grants
+        guard case .granted(let grants, _) = state.take(request, now: start.advanced(by: after))
+        else { return nil }
+        return grants
     }
 
     private func keys(_ grants: [QueueState.Grant]) -> [(sequence: UInt64, number: UInt64)] {
@@ -47,8 +52,8 @@ import WaybillThreads
         let effect = try state.settle(keys(first), [retry, .settled], now: start)
         #expect(
             effect.entries == [
-                .init(sequence: 1, outcome: .charged, attempts: 1),
-                .init(sequence: 2, outcome: .settled, attempts: 0),
+                .init(sequence: 1, outcome: .charged, attempts: 1, bytes: 16),
+                .init(sequence: 2, outcome: .settled, attempts: 0, bytes: 16),
             ])
         #expect(take(after: .seconds(9)) == nil)
         #expect(state.nextEvent == start.advanced(by: .seconds(10)))
@@ -201,16 +206,34 @@ import WaybillThreads
         #expect(try #require(take()).map(\.isRedelivered) == [true])
     }
 
-    @Test func aSegmentStaysUntilThoseItSpeaksOfAreGone() {
-        var ledger = SegmentLedger()
-        ledger.addBundle(in: 1)
-        ledger.addBundle(in: 1)
-        ledger.addBundle(in: 2)
-        ledger.addSettlement(in: 3, done: [1, 2], charged: [])
-        #expect(ledger.takeDeletable { [1, 2, 3] } == [2])
-        #expect(ledger.takeDeletable { [1, 3] } == [])
-        ledger.addSettlement(in: 4, done: [1], charged: [])
-        #expect(ledger.takeDeletable { [1, 3] } == [1, 3])
+    @Test func aSegmentStaysUntilThoseItSpeaksOfAreGone() throws {
+        var shelf = SegmentShelf()
+        for (sequence, segment) in [(1, 1), (2, 1), (3, 2)] as [(UInt64, UInt64)] {
+            let position = RecordPosition(segment: segment, offset: 0, byteCount: 1)
+            shelf.add(
+                QueuedBundle(try QueueFixture.message(bundle: sequence), position: position),
+                sequence: sequence)
+        }
+        #expect(shelf.liveCount == 3 && shelf.liveBytes == 48)
+        func settle(_ sequences: [UInt64], in segment: UInt64) {
+            for sequence in sequences {
+                let isNews = shelf.finish(sequence, bytes: 16)
+                #expect(isNews)
+            }
+            shelf.add(
+                sequences.map { sequence in
+                    IndexedSettlement(
+                        entry: .init(sequence: sequence, outcome: .settled, attempts: 0),
+                        time: .now, bytes: 16)
+                }, in: segment)
+        }
+        settle([1, 3], in: 3)
+        let first = [shelf.takeDeletable { [1, 2, 3] }, shelf.takeDeletable { [1, 3] }]
+        #expect(first == [[2], []])
+        settle([2], in: 4)
+        let second = shelf.takeDeletable { [1, 3] }
+        #expect(second == [1, 3])
+        #expect(shelf.liveCount == 0 && shelf.liveBytes == 0)
     }
 
     @Test func recordsReadBackAsTheyWereWritten() throws {
@@ -226,7 +249,7 @@ import WaybillThreads
         }
         let settlement = SettlementRecord(
             time: Timestamp(microseconds: -5),
-            entries: [.init(sequence: 9, outcome: .charged, attempts: 3)])
+            entries: [.init(sequence: 9, outcome: .charged, attempts: 3, bytes: 1 << 40)])
         #expect(SettlementRecord(settlement.encode()) == settlement)
     }
 }

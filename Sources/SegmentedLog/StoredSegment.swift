@@ -1,0 +1,110 @@
+internal import WaybillThreads
+
+/// A closed segment as an opening finds it.
+package struct StoredSegment: Sendable {
+    package let number: UInt64
+    /// Where its records end.
+    package let end: UInt64
+    /// Its records cannot be read any more, but its index may say what they were.
+    package let isGone: Bool
+    private let about: IndexedSegment?
+    private let logID: [UInt8]
+    private let options: LogOptions
+    private let fileSystem: any FileSystem
+
+    init(about: IndexedSegment, options: LogOptions, fileSystem: any FileSystem) {
+        number = about.segment
+        end = about.end
+        isGone = false
+        self.about = about
+        logID = about.logID
+        self.options = options
+        self.fileSystem = fileSystem
+    }
+
+    init(
+        goneWith number: UInt64, end: UInt64, logID: [UInt8], options: LogOptions,
+        fileSystem: any FileSystem
+    ) {
+        self.number = number
+        self.end = end
+        isGone = true
+        about = nil
+        self.logID = logID
+        self.options = options
+        self.fileSystem = fileSystem
+    }
+
+    /// Nil where there is none, or none of this segment as it is.
+    package func readIndex() throws(LogError) -> IndexFile? {
+        try IndexFile.open(
+            IndexFile.path(in: options.directory, number), about: about, number: number,
+            logID: logID, fileSystem: fileSystem,
+            masterKeys: [options.masterKey] + options.previousMasterKeys)
+    }
+
+    /// Writes the segment's index, in place of any other; not for one that is gone.
+    ///
+    /// - Throws: ``LogError/diskFull``, ``LogError/io(errno:operation:)``: nothing is lost then.
+    package func writeIndex(_ sections: [[UInt8]]) throws(LogError) -> IndexFile {
+        guard let about else { throw .noSuchSegment(number) }
+        try IndexFile.write(
+            sections, about: about, to: IndexFile.path(in: options.directory, number),
+            fileSystem: fileSystem, masterKey: options.masterKey)
+        guard let index = try readIndex() else { throw .damaged(segment: number, offset: 0) }
+        return index
+    }
+}
+
+/// Who is told of what an opening finds.
+struct LogVisitor {
+    let begin: (StoredSegment) throws -> Bool
+    let end: (StoredSegment) throws -> Void
+    let replay: (LogRecord) throws -> Void
+}
+
+extension SegmentedLog {
+    /// A closed segment of this log; nil if there is none of this number.
+    package func storedSegment(_ number: UInt64) -> StoredSegment? {
+        let info = state.withLock { state in
+            number == state.current ? nil : state.segments[number]
+        }
+        guard let info else { return nil }
+        return StoredSegment(
+            about: IndexedSegment(
+                logID: logID, segment: number, end: info.end, salt: info.salt),
+            options: options, fileSystem: fileSystem)
+    }
+
+    /// Reads a closed segment's records, oldest first, and says where there should be some and are
+    /// none. Blocks; holds the segment in memory.
+    ///
+    /// - Throws: ``LogError/noSuchSegment(_:)``, ``LogError/io(errno:operation:)`` (retry), or what
+    ///   `handle` throws.
+    package func scan(
+        _ number: UInt64, _ handle: (LogRecord) throws -> Void
+    ) throws -> [RecoveryFault] {
+        let found = state.withLock { state in
+            (number == state.current ? nil : state.segments[number], state.files[number])
+        }
+        guard let info = found.0 else { throw LogError.noSuchSegment(number) }
+        let file = if let cached = found.1 { cached } else { try openForReading(number) }
+        let base = SegmentHeader.recordsOffset
+        let bytes = try file.read(at: base, count: Int(info.end) - base)
+        var scan = SegmentScan(segment: number, cipher: info.cipher, firstSequence: 1)
+        try scan.run(bytes, limit: info.end) { record in
+            if record.type < InternalType.first { try handle(record) }
+        }
+        var faults = scan.holes.map {
+            RecoveryFault(
+                segment: number, bytes: $0.bytes, sequences: $0.sequences, reason: .damaged)
+        }
+        let covered = max(scan.end, scan.holes.last?.bytes.upperBound ?? 0)
+        if covered < info.end {
+            faults.append(
+                RecoveryFault(
+                    segment: number, bytes: covered..<info.end, sequences: nil, reason: .cutShort))
+        }
+        return faults
+    }
+}

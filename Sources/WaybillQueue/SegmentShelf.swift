@@ -1,0 +1,226 @@
+internal import SegmentedLog
+internal import WaybillModel
+
+/// What is kept in memory of the log's segments: which bundles in them are still to be delivered, and
+/// which segments are still needed.
+///
+/// A closed segment can go once no bundle in it is to be delivered, as far as the disk knows, and its
+/// settlements speak only of bundles whose segments have gone: else a restart would deliver those
+/// again.
+struct SegmentShelf: Sendable {
+    struct Segment: Sendable {
+        /// Bundles that are not done.
+        var live: SequenceBits
+        var liveCount = 0
+        /// Bundles whose end is not on disk yet.
+        var pinned = 0
+        /// The highest sequence of a bundle in it.
+        var lastSequence: UInt64
+        /// All bundles in it, until there is an index.
+        var bundles: [(sequence: UInt64, bundle: QueuedBundle)] = []
+        /// What its records say of bundles, until there is an index.
+        var settlements: [IndexedSettlement] = []
+        /// The older segments that its settlements speak of.
+        var references: Set<UInt64> = []
+        var index: SegmentIndex?
+        var filter: BundleFilter?
+    }
+
+    private(set) var segments: [UInt64: Segment] = [:]
+    /// Segments with bundles, by their first sequence, rising; the numbers rise, too.
+    private var order: [(first: UInt64, number: UInt64)] = []
+    /// Bundles that are not done.
+    private(set) var liveCount = 0
+    /// Bytes of their parts, wherever they lie.
+    private(set) var liveBytes = 0
+    /// The highest number that was seen: segments below it are closed.
+    private(set) var newest: UInt64 = 0
+    private var hasChanged = true
+
+    /// Some segment has an index.
+    private(set) var hasIndexes = false
+
+    subscript(number: UInt64) -> Segment? { segments[number] }
+
+    // MARK: Coming in
+
+    /// A bundle whose record is on disk. Sequences only rise.
+    mutating func add(_ bundle: QueuedBundle, sequence: UInt64) {
+        let number = bundle.position.segment
+        notice(number)
+        if segments[number] == nil || order.last?.number != number {
+            order.append((sequence, number))
+        }
+        segments[number, default: Self.empty(from: sequence)].add(bundle, sequence)
+        liveCount += 1
+        liveBytes += bundle.sizes.total
+    }
+
+    /// A settlement that is on disk in `segment`.
+    ///
+    /// - Parameter isKept: false where the segment has an index already.
+    mutating func add(
+        _ settlements: [IndexedSettlement], in segment: UInt64, isKept: Bool = true
+    ) {
+        notice(segment)
+        segments[segment, default: Self.empty(from: 0)].settlements += isKept ? settlements : []
+        for settlement in settlements {
+            guard let target = self.segment(of: settlement.entry.sequence) else { continue }
+            if target != segment { segments[segment]?.references.insert(target) }
+            guard settlement.entry.outcome.state != nil else { continue }
+            segments[target]?.pinned -= 1
+            if segments[target]?.pinned == 0 { hasChanged = true }
+        }
+    }
+
+    private static func empty(from first: UInt64) -> Segment {
+        Segment(live: SequenceBits(from: first), lastSequence: first)
+    }
+
+    /// A closed segment as its index tells of it; all its bundles count as not done.
+    mutating func add(
+        _ number: UInt64, index: SegmentIndex, filter: BundleFilter, _ bits: SequenceBits
+    ) {
+        notice(number)
+        var segment = Segment(live: bits, lastSequence: bits.last ?? 0)
+        segment.liveCount = index.bundleCount
+        segment.pinned = index.bundleCount
+        segment.index = index
+        segment.filter = filter
+        hasIndexes = true
+        segments[number] = segment
+        if let first = bits.first { order.append((first, number)) }
+        liveCount += index.bundleCount
+        liveBytes += index.byteCount
+    }
+
+    /// From now on the segment's bundles are found in its index.
+    mutating func setIndex(_ index: SegmentIndex, _ filter: BundleFilter, of number: UInt64) {
+        hasIndexes = true
+        segments[number]?.index = index
+        segments[number]?.filter = filter
+        segments[number]?.bundles = []
+        segments[number]?.settlements = []
+    }
+
+    // MARK: Going out
+
+    /// The bundle is done; its segment stays until ``add(_:in:isKept:)`` says that the disk knows.
+    ///
+    /// - Returns: false if it was done already.
+    mutating func finish(_ sequence: UInt64, bytes: Int) -> Bool {
+        guard let number = segment(of: sequence),
+            segments[number]?.live.contains(sequence) == true
+        else { return false }
+        segments[number]?.live.remove(sequence)
+        segments[number]?.liveCount -= 1
+        liveCount -= 1
+        liveBytes -= bytes
+        return true
+    }
+
+    /// Takes out the segments that are needed no more; cheap when nothing changed.
+    mutating func takeDeletable(closed: () -> [UInt64]) -> [UInt64] {
+        guard hasChanged else { return [] }
+        hasChanged = false
+        let closed = closed()
+        var existing = Set(closed)
+        var deletable: [UInt64] = []
+        for number in closed {
+            let segment = segments[number]
+            guard segment?.pinned ?? 0 == 0, segment?.references.isDisjoint(with: existing) ?? true
+            else { continue }
+            existing.remove(number)
+            remove(number)
+            deletable.append(number)
+        }
+        return deletable
+    }
+
+    /// The segment is not there any more, and nothing in it is to be delivered.
+    mutating func remove(_ number: UInt64) {
+        segments[number] = nil
+        order.removeAll { $0.number == number }
+    }
+
+    /// Takes back what an index said of a segment.
+    mutating func drop(_ number: UInt64) {
+        guard let segment = segments[number], let index = segment.index else { return }
+        liveCount -= segment.liveCount
+        liveBytes -= index.byteCount
+        remove(number)
+    }
+
+    // MARK: Looking
+
+    /// Sequences of the bundles in a segment that are not done, rising.
+    func sequences(in number: UInt64) -> [UInt64] {
+        segments[number]?.live.all ?? []
+    }
+
+    /// The segment in which a bundle lies, if it is still there.
+    func segment(of sequence: UInt64) -> UInt64? {
+        if let last = order.last, sequence >= last.first { return last.number }
+        var (low, high) = (0, order.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if order[middle].first <= sequence { low = middle + 1 } else { high = middle }
+        }
+        return low > 0 ? order[low - 1].number : nil
+    }
+
+    func isLive(_ sequence: UInt64) -> Bool {
+        segment(of: sequence).flatMap { segments[$0]?.live.contains(sequence) } ?? false
+    }
+
+    /// Indexes in which the bundle may be found as not done, newest first.
+    func candidates(_ bundleID: BundleID) -> [SegmentIndex] {
+        order.reversed().compactMap { place in
+            guard let segment = segments[place.number], segment.liveCount > 0,
+                let filter = segment.filter, filter.mayHold(bundleID)
+            else { return nil }
+            return segment.index
+        }
+    }
+
+    /// The lowest sequence of a bundle that is not done.
+    var firstLive: (sequence: UInt64, segment: UInt64)? {
+        for place in order {
+            guard let segment = segments[place.number], segment.liveCount > 0,
+                let sequence = segment.live.first
+            else { continue }
+            return (sequence, place.number)
+        }
+        return nil
+    }
+
+    /// The lowest closed segment that has no index.
+    var nextToIndex: UInt64? {
+        segments.filter { $0.value.index == nil && $0.key < newest }.keys.min()
+    }
+
+    /// Indexes of segments that have bundles to deliver.
+    var liveIndexes: [SegmentIndex] {
+        order.compactMap { place in
+            segments[place.number].flatMap { $0.liveCount > 0 ? $0.index : nil }
+        }
+    }
+
+    /// Told of a segment's number: those below it are closed.
+    mutating func notice(_ segment: UInt64) {
+        guard segment > newest else { return }
+        newest = segment
+        hasChanged = true
+    }
+}
+
+extension SegmentShelf.Segment {
+    fileprivate mutating func add(_ bundle: QueuedBundle, _ sequence: UInt64) {
+        if liveCount == 0, bundles.isEmpty { live = SequenceBits(from: sequence) }
+        live.insert(sequence)
+        liveCount += 1
+        pinned += 1
+        lastSequence = sequence
+        bundles.append((sequence, bundle))
+    }
+}
