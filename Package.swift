@@ -253,7 +253,10 @@ let package = Package(
             dependencies: ["WaybillPostgres", "PostgresTesting", "WaybillThreads"],
             swiftSettings: strict),
         .target(
-            name: "DiskSimulation", dependencies: ["SegmentedLog", "WaybillThreads", logging],
+            name: "DiskSimulation",
+            dependencies: [
+                "SegmentedLog", "WaybillModel", "WaybillQueue", "WaybillThreads", logging,
+            ],
             path: "Tests/DiskSimulation", swiftSettings: strict + mutants),
         .executableTarget(
             name: "simulate", dependencies: ["DiskSimulation"], path: "Tests/simulate",

@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
-# What takes too long for every change: millions of random inputs, and the sanitizers.
+# What takes too long for every change: millions of random inputs, simulated crashes by the hundred
+# thousand, and the sanitizers.
 #
 # Stops at the first step that fails, with exit code 1; the seeds are in the output.
 # WAYBILL_TEST_FUZZ_INPUTS=N sets how many inputs each fuzz test tries (default 2,000,000),
 # WAYBILL_TEST_SEED=N where they begin (default: at random, printed).
 # WAYBILL_TEST_FUZZ_SECONDS=N sets how long calls are made up for each side (default 1800).
 # WAYBILL_TEST_LETTERS=N sets how many dead letters a bulk job goes over (default 100,000).
+# WAYBILL_TEST_SIMULATIONS=N sets how many seeds are simulated (default 100,000).
 # WAYBILL_TEST_SOAK_MINUTES=N sets how long the soak takes (default 60).
-# WAYBILL_TEST_STEPS="fuzz calls letters address thread soak" chooses steps (default: all).
+# WAYBILL_TEST_STEPS="fuzz simulation calls letters address thread soak" chooses steps (default: all).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/prepare.sh
 
-steps=${WAYBILL_TEST_STEPS:-fuzz calls letters address thread soak}
+steps=${WAYBILL_TEST_STEPS:-fuzz simulation calls letters address thread soak}
 logs=.build/nightly-logs
 strictly=(--explicit-target-dependency-import-check error)
 # Unit tests without a server: what handles raw memory, threads and files.
@@ -40,6 +42,12 @@ fuzz() {
     WAYBILL_TEST_FUZZ_INPUTS=${WAYBILL_TEST_FUZZ_INPUTS:-2000000} \
         swift test -c release -Xswiftc -enable-testing "${strictly[@]}" \
         --scratch-path .build/nightly-release --filter FuzzTests
+}
+
+# The queue on a disk in memory that fails in every way; other seeds every night.
+simulation() {
+    deploy/simulate.sh --seeds "${WAYBILL_TEST_SIMULATIONS:-100000}" \
+        --from "${WAYBILL_TEST_SEED:-$((RANDOM * 1000000 + 1))}"
 }
 
 # Calls made up from openapi.yaml against both sides of a running server.
@@ -74,6 +82,7 @@ prepare test
 mkdir -p "$logs"
 step "python packages" python_packages
 if wanted fuzz; then step "fuzz" fuzz; fi
+if wanted simulation; then step "simulation" simulation; fi
 if wanted calls; then step "made-up calls" calls; fi
 if wanted letters; then step "many dead letters" letters; fi
 if wanted address; then step "address sanitizer" sanitized address; fi

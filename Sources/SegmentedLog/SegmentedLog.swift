@@ -211,6 +211,9 @@ package final class SegmentedLog: Sendable {
         }
     }
 
+    /// Number of the segment that is written: higher after every opening than in any life before.
+    package var currentSegment: UInt64 { state.withLock { $0.current } }
+
     /// False after a failed write or sync.
     package var isHealthy: Bool { state.withLock { !($0.failure?.isFatal ?? false) } }
 

@@ -101,6 +101,8 @@ package final class DiskQueue: BundleQueue {
             var state = recovery.finish()
             let pauseFile = QueuePause(directory: options.directory, fileSystem: fileSystem)
             state.isPaused = try pauseFile.isThere()
+            // A holder that outlived the process that handed out its bundle is fenced off too.
+            state.nextNumber = opened.log.currentSegment << 32 | 1
             let recovered = state
             shared.withLock { $0.state = recovered }
             let queue = try DiskQueue(

@@ -1,5 +1,5 @@
 internal import Logging
-internal import SegmentedLog
+package import SegmentedLog
 internal import WaybillThreads
 
 /// What a simulation found wrong; the seed makes it happen again.
@@ -7,6 +7,12 @@ package struct SimulationFailure: Error, CustomStringConvertible {
     package let seed: UInt64
     package let operation: Int
     package let what: String
+
+    package init(seed: UInt64, operation: Int, what: String) {
+        self.seed = seed
+        self.operation = operation
+        self.what = what
+    }
 
     package var description: String { "seed \(seed), operation \(operation): \(what)" }
 }
@@ -54,6 +60,8 @@ package struct LogSimulation {
     private var chance: SeededChance
     package let disk = SimulatedDisk(capacity: 4 << 20)
     private let options: LogOptions
+    /// What the log works on; the disk, or what stands between.
+    package var fileSystem: any FileSystem
     private var log: SegmentedLog?
     private var offered: [Offered] = []
     /// A segment that holds nothing but its header and a long manifest: without that much on the disk
@@ -62,7 +70,7 @@ package struct LogSimulation {
     /// Ids in the order of their acknowledgements.
     private var acknowledged: [Int] = []
     private let answers = Monitor<[(id: Int, result: Result<AppendedRecord, LogError>)]>([])
-    private var operation = 0
+    package private(set) var operation = 0
     /// What the disk does wrong; the simulation adds to it.
     package var plan = SimulatedDisk.Plan()
     private var isFull = false
@@ -71,6 +79,7 @@ package struct LogSimulation {
         self.seed = seed
         self.operations = operations
         chance = SeededChance(seed: seed)
+        fileSystem = disk
         guard let key = MasterKey([UInt8](repeating: 7, count: 32)) else {
             throw SimulationFailure(seed: seed, operation: 0, what: "no key")
         }
@@ -218,7 +227,7 @@ package struct LogSimulation {
             var found: [LogRecord] = []
             do {
                 let opened = try SegmentedLog.open(
-                    options: options, fileSystem: disk,
+                    options: options, fileSystem: fileSystem,
                     logger: Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() },
                     hasThread: false, onFatal: { _ in }, replay: { found.append($0) })
                 plan.powerCutAt = nil

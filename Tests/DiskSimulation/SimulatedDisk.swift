@@ -10,71 +10,8 @@ internal import WaybillThreads
 package final class SimulatedDisk: FileSystem {
     package static let sectorBytes = 512
 
-    /// What goes wrong, and when. Numbers count calls of that kind since the disk was made.
-    package struct Plan: Sendable {
-        /// These syncs fail, and the system takes the pages for clean all the same.
-        package var failingSyncs: [Int: SyncFailure] = [:]
-        /// All syncs from this one on fail.
-        package var syncsFailFrom: Int?
-        /// These writes take only so many bytes.
-        package var shortWrites: [Int: Int] = [:]
-        /// These writes fail with the error number.
-        package var failingWrites: [Int: Int32] = [:]
-        /// Syncs of files are said to have worked and do nothing: what must be noticed.
-        package var ignoresSyncs = false
-        /// The same of directories.
-        package var ignoresDirectorySyncs = false
-        /// The power is cut at the disk's call with this number, whatever it is, before it does
-        /// anything.
-        package var powerCutAt: Int?
-
-        package init() {}
-    }
-
-    package enum SyncFailure: Sendable {
-        /// The process goes on seeing what it wrote.
-        case pagesStayReadable
-        /// The process sees again what is on the platter.
-        case pagesAreReverted
-    }
-
     /// The process is gone: what a call throws from a power cut on.
     package static let powerIsOut = LogError.failed(errno: 0, operation: "power")
-
-    /// What has happened so far.
-    package struct Counts: Sendable, Equatable {
-        package var calls = 0
-        package var writes = 0
-        package var syncs = 0
-        package var directorySyncs = 0
-        package var powerCuts = 0
-        package var lostSectors = 0
-        package var tornSectors = 0
-        package var lostEntries = 0
-        package var shortWrites = 0
-        package var failedSyncs = 0
-        package var failedWrites = 0
-        package var refusals = 0
-        package var flippedBits = 0
-
-        package init() {}
-
-        package mutating func add(_ other: Counts) {
-            calls += other.calls
-            writes += other.writes
-            syncs += other.syncs
-            directorySyncs += other.directorySyncs
-            powerCuts += other.powerCuts
-            lostSectors += other.lostSectors
-            tornSectors += other.tornSectors
-            lostEntries += other.lostEntries
-            shortWrites += other.shortWrites
-            failedSyncs += other.failedSyncs
-            failedWrites += other.failedWrites
-            refusals += other.refusals
-            flippedBits += other.flippedBits
-        }
-    }
 
     private struct Content {
         var bytes: [UInt8] = []
@@ -89,6 +26,12 @@ package final class SimulatedDisk: FileSystem {
             if count < bytes.count {
                 bytes.removeLast(bytes.count - count)
             } else {
+                // What lay here before the file was cut off must not come back.
+                let again = bytes.count..<max(bytes.count, min(count, durable.count))
+                if let last = again.last {
+                    let size = SimulatedDisk.sectorBytes
+                    dirty.formUnion(again.lowerBound / size...last / size)
+                }
                 bytes.append(contentsOf: repeatElement(0, count: count - bytes.count))
             }
         }
@@ -118,6 +61,7 @@ package final class SimulatedDisk: FileSystem {
         /// Open files of an earlier one are dead.
         var power = 1
         var isOut = false
+        var nonces = NonceWatch()
     }
 
     private let state: Monitor<State>
@@ -151,6 +95,18 @@ package final class SimulatedDisk: FileSystem {
     /// Whether the plan has cut the power; every call fails until ``cutPower(_:)``.
     package var isOut: Bool { state.withLock { $0.isOut } }
 
+    /// How often a key sealed two contents under one nonce.
+    package var repeatedNonces: Int { state.withLock { $0.nonces.repetitions } }
+
+    /// The negative controls of the plan.
+    package var ignoresSyncs: Bool { state.withLock { $0.plan.ignoresSyncs } }
+    package var ignoresDirectorySyncs: Bool { state.withLock { $0.plan.ignoresDirectorySyncs } }
+
+    /// Bytes that all files take.
+    package var usedBytes: Int {
+        state.withLock { $0.capacity - $0.takenByOthers - Self.free($0) }
+    }
+
     /// Names of all files, sorted.
     package var names: [String] { state.withLock { $0.entries.keys.sorted() } }
 
@@ -160,11 +116,28 @@ package final class SimulatedDisk: FileSystem {
             guard let file = state.entries[path], let content = state.files[file],
                 offset < content.bytes.count
             else { return }
-            state.counts.flippedBits += 1
+            state.counts[.flippedBit] += 1
             state.files[file]?.bytes[offset] ^= 1 << UInt8(bit)
             if offset < content.durable.count {
                 state.files[file]?.durable[offset] ^= 1 << UInt8(bit)
             }
+        }
+    }
+
+    /// Puts a content in a file's place, on the platter too, or takes the file away.
+    package func plant(_ path: String, _ content: [UInt8]?, as fault: Fault?) {
+        state.withLock { state in
+            if let fault { state.counts[fault] += 1 }
+            guard let content else {
+                state.entries[path] = nil
+                state.durableEntries[path] = nil
+                return
+            }
+            let file = state.nextFile
+            state.nextFile += 1
+            state.files[file] = Content(bytes: content, durable: content)
+            state.entries[path] = file
+            state.durableEntries[path] = file
         }
     }
 
@@ -189,7 +162,7 @@ package final class SimulatedDisk: FileSystem {
     /// - Parameter chance: decides for each unsynced sector and entry.
     package func cutPower(_ chance: inout some RandomNumberGenerator) {
         state.withLock { state in
-            state.counts.powerCuts += 1
+            state.counts[.powerCut] += 1
             state.power += 1
             state.isOut = false
             state.plan.powerCutAt = nil
@@ -204,8 +177,10 @@ package final class SimulatedDisk: FileSystem {
     /// Ends the process and nothing else, as SIGKILL does: the page cache lives on.
     package func killProcess() {
         state.withLock { state in
+            state.counts[.kill] += 1
             state.power += 1
             state.isOut = false
+            state.plan.powerCutAt = nil
             state.locked = []
         }
     }
@@ -225,10 +200,10 @@ package final class SimulatedDisk: FileSystem {
             let end = min(start + sectorBytes, content.bytes.count, after.count)
             guard start < end else { continue }
             switch Int.random(in: 0..<3, using: &chance) {
-            case 0: state.counts.lostSectors += 1
+            case 0: state.counts[.lostSector] += 1
             case 1: after.replaceSubrange(start..<end, with: content.bytes[start..<end])
             default:
-                state.counts.tornSectors += 1
+                state.counts[.tornSector] += 1
                 let border = Int.random(in: start...end, using: &chance)
                 after.replaceSubrange(start..<border, with: content.bytes[start..<border])
             }
@@ -246,7 +221,7 @@ package final class SimulatedDisk: FileSystem {
         var entries = state.durableEntries
         for change in state.changes {
             guard Bool.random(using: &chance) else {
-                state.counts.lostEntries += 1
+                state.counts[.lostEntry] += 1
                 continue
             }
             apply(change, to: &entries)
@@ -302,6 +277,10 @@ package final class SimulatedDisk: FileSystem {
         try call { state throws(LogError) in
             state.counts.directorySyncs += 1
             if state.plan.ignoresDirectorySyncs { return }
+            if state.plan.failingDirectorySyncs.contains(state.counts.directorySyncs) {
+                state.counts[.failedDirectorySync] += 1
+                throw .io(errno: 5, operation: "fsync directory")
+            }
             // One directory in effect: the log has one.
             for change in state.changes { Self.apply(change, to: &state.durableEntries) }
             state.changes = []
@@ -329,7 +308,7 @@ package final class SimulatedDisk: FileSystem {
 
     package func list(_ path: String) throws(LogError) -> [String] {
         try call { state throws(LogError) in
-            state.entries.keys.filter { $0.hasPrefix(path + "/") }
+            state.entries.keys.sorted().filter { $0.hasPrefix(path + "/") }
                 .map { String($0.dropFirst(path.count + 1)) }
                 .filter { !$0.contains("/") }
         }
@@ -350,7 +329,7 @@ package final class SimulatedDisk: FileSystem {
         }
     }
 
-    fileprivate func unlock(_ path: String, power: Int) {
+    func unlock(_ path: String, power: Int) {
         state.withLock { state in
             if state.power == power { state.locked.remove(path) }
         }
@@ -389,26 +368,27 @@ package final class SimulatedDisk: FileSystem {
 
     // MARK: Of open files
 
-    fileprivate func write(
+    func write(
         _ bytes: ArraySlice<UInt8>, at offset: Int, _ file: SimulatedFile
     ) throws(LogError) -> Int {
         try call(power: file.power) { state throws(LogError) in
             state.counts.writes += 1
             let number = state.counts.writes
             if let error = state.plan.failingWrites[number] {
-                state.counts.failedWrites += 1
+                state.counts[.failedWrite] += 1
                 throw .io(errno: error, operation: "pwrite")
             }
             var count = bytes.count
             if let short = state.plan.shortWrites[number], short > 0, short < count {
-                state.counts.shortWrites += 1
+                state.counts[.shortWrite] += 1
                 count = short
             }
+            state.nonces.note(bytes, at: offset, of: state.files[file.file]?.bytes ?? [])
             guard var content = state.files[file.file] else { throw Self.powerIsOut }
             let room = max(content.bytes.count, content.allocated) + max(0, Self.free(state))
             count = min(count, room - offset)
             guard count > 0 || bytes.isEmpty else {
-                state.counts.refusals += 1
+                state.counts[.fullDisk] += 1
                 throw .io(errno: 28, operation: "pwrite")
             }
             if offset + count > content.bytes.count { content.resize(offset + count) }
@@ -423,26 +403,31 @@ package final class SimulatedDisk: FileSystem {
         }
     }
 
-    fileprivate func read(
+    func read(
         at offset: Int, count: Int, _ file: SimulatedFile
     ) throws(LogError) -> [UInt8] {
         try call(power: file.power) { state throws(LogError) in
+            state.counts.reads += 1
+            if let error = state.plan.failingReads[state.counts.reads] {
+                state.counts[.failedRead] += 1
+                throw .io(errno: error, operation: "pread")
+            }
             guard let content = state.files[file.file] else { throw Self.powerIsOut }
             let end = min(offset + count, content.bytes.count)
             return offset < end ? Array(content.bytes[offset..<end]) : []
         }
     }
 
-    fileprivate func synchronize(_ file: SimulatedFile) throws(LogError) {
+    func synchronize(_ file: SimulatedFile) throws(LogError) {
         try call(power: file.power) { state throws(LogError) in
             state.counts.syncs += 1
             if state.plan.ignoresSyncs { return }
             let number = state.counts.syncs
             guard var content = state.files[file.file] else { throw Self.powerIsOut }
             var failure = state.plan.failingSyncs[number]
-            if let from = state.plan.syncsFailFrom, number >= from { failure = .pagesStayReadable }
+            if let from = state.plan.syncsFailFrom, number >= from { failure = .forEver }
             if let failure {
-                state.counts.failedSyncs += 1
+                state.counts[failure.fault] += 1
                 if failure == .pagesAreReverted { content.bytes = content.durable }
                 // Clean as far as the system knows: no later sync writes them.
                 content.dirty = []
@@ -463,12 +448,12 @@ package final class SimulatedDisk: FileSystem {
         }
     }
 
-    fileprivate func allocate(_ byteCount: Int, _ file: SimulatedFile) throws(LogError) {
+    func allocate(_ byteCount: Int, _ file: SimulatedFile) throws(LogError) {
         try call(power: file.power) { state throws(LogError) in
             guard let content = state.files[file.file] else { throw Self.powerIsOut }
             let grows = byteCount - max(content.bytes.count, content.allocated)
             guard grows <= Self.free(state) else {
-                state.counts.refusals += 1
+                state.counts[.fullDisk] += 1
                 throw .io(errno: 28, operation: "fallocate")
             }
             state.files[file.file]?.allocated = max(content.allocated, byteCount)
@@ -476,54 +461,16 @@ package final class SimulatedDisk: FileSystem {
         }
     }
 
-    fileprivate func truncate(_ byteCount: Int, _ file: SimulatedFile) throws(LogError) {
+    func truncate(_ byteCount: Int, _ file: SimulatedFile) throws(LogError) {
         try call(power: file.power) { state throws(LogError) in
             state.files[file.file]?.resize(byteCount)
             state.files[file.file]?.allocated = byteCount
         }
     }
 
-    fileprivate func byteCount(_ file: SimulatedFile) throws(LogError) -> Int {
+    func byteCount(_ file: SimulatedFile) throws(LogError) -> Int {
         try call(power: file.power) { state throws(LogError) in
             state.files[file.file]?.bytes.count ?? 0
         }
     }
-}
-
-/// A file of a ``SimulatedDisk``, as long as the power lasts.
-final class SimulatedFile: OpenFile {
-    fileprivate let disk: SimulatedDisk
-    let file: Int
-    fileprivate let power: Int
-    /// What is locked for as long as the file is open.
-    private let lockedPath: String?
-
-    fileprivate init(
-        _ disk: SimulatedDisk, _ file: Int, power: Int, lockedPath: String? = nil
-    ) {
-        self.disk = disk
-        self.file = file
-        self.power = power
-        self.lockedPath = lockedPath
-    }
-
-    deinit {
-        if let lockedPath { disk.unlock(lockedPath, power: power) }
-    }
-
-    func write(_ bytes: ArraySlice<UInt8>, at offset: Int) throws(LogError) -> Int {
-        try disk.write(bytes, at: offset, self)
-    }
-
-    func read(at offset: Int, count: Int) throws(LogError) -> [UInt8] {
-        try disk.read(at: offset, count: count, self)
-    }
-
-    func synchronize() throws(LogError) { try disk.synchronize(self) }
-
-    func allocate(_ byteCount: Int) throws(LogError) { try disk.allocate(byteCount, self) }
-
-    func truncate(_ byteCount: Int) throws(LogError) { try disk.truncate(byteCount, self) }
-
-    func byteCount() throws(LogError) -> Int { try disk.byteCount(self) }
 }

@@ -1,0 +1,259 @@
+internal import Logging
+internal import WaybillModel
+internal import WaybillQueue
+internal import WaybillThreads
+
+/// One run of a queue whose files are damaged while it is down.
+///
+/// It must open all the same. What the damage did not touch is delivered; what it touched and is not
+/// delivered is named: by a fault that the opening reports, or as lost.
+package final class DamageSimulation {
+    /// A bundle that was acknowledged.
+    struct Bundle {
+        let message: BundleMessage
+        /// Of its record; zero until it was handed out once.
+        var sequence: UInt64 = 0
+        var isSettled = false
+        var isDelivered = false
+    }
+
+    let seed: UInt64
+    var chance: SeededChance
+    package let disk = SimulatedDisk(capacity: 16 << 20)
+    /// Deliveries after the damage, and bundles that were lost and named.
+    package private(set) var deliveries = 0
+    package private(set) var losses = 0
+    package private(set) var operation = 0
+    private let options: DiskQueueOptions
+    private let clock = VirtualClock()
+    private var queue: DiskQueue?
+    var bundles: [BundleKey: Bundle] = [:]
+    private var keys: [BundleKey] = []
+    /// What segments and sidecars held earlier, by path.
+    var earlier: [(path: String, content: [UInt8])] = []
+    /// Records that were hit, by sequence.
+    var hit: Set<UInt64> = []
+    /// Whether something was hit that a torn tail may explain: the last write of the open segment.
+    var mayLookTorn = false
+    /// Whether the newest segment is an older version of itself: nothing could say what came later.
+    var isRolledBack = false
+    var wasDamaged = ""
+    /// Segments of whose header one copy was hit.
+    var headersFlipped: Set<String> = []
+
+    package init(seed: UInt64) {
+        self.seed = seed
+        chance = SeededChance(seed: seed &* 7919)
+        var options = DiskQueueOptions(
+            directory: "/queue", masterKey: [UInt8](repeating: 7, count: 32))
+        options.segmentBytes = 16 << 10
+        options.reserveBytes = 16 << 10
+        self.options = options
+    }
+
+    func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &chance) }
+
+    /// Fills a queue, damages it, and accounts for every bundle.
+    package func run() throws(SimulationFailure) {
+        do {
+            try open()
+            for _ in 0..<number(1...3) {
+                try fill()
+                if number(0...2) == 0 { try endLife() }
+            }
+            try learnSequences()
+            try endLife(andOpen: false)
+            damage()
+            do {
+                try open()
+            } catch {
+                throw ModelMismatch("after \(wasDamaged) it does not open: \(error)")
+            }
+            try account()
+        } catch let mismatch as ModelMismatch {
+            throw SimulationFailure(seed: seed, operation: operation, what: mismatch.what)
+        } catch {
+            throw SimulationFailure(seed: seed, operation: operation, what: "\(error)")
+        }
+    }
+
+    // MARK: A life without faults
+
+    private func open() throws {
+        let clock = clock
+        queue = try DiskQueue.open(
+            options: options, fileSystem: disk,
+            logger: Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() },
+            hasThreads: false, clock: { clock.now }, wallClock: { clock.wall }, onFatal: { _ in })
+    }
+
+    /// In order, by a kill, or by a power cut; all that is known is on the disk.
+    private func endLife(andOpen opens: Bool = true) throws {
+        switch number(0...2) {
+        case 0: queue?.close()
+        case 1: disk.killProcess()
+        default: disk.cutPower(&chance)
+        }
+        queue = nil
+        if opens { try open() }
+    }
+
+    private func fill() throws {
+        for _ in 0..<number(4...30) {
+            operation += 1
+            switch number(0...9) {
+            case 0..<6: try enqueueSome()
+            case 6..<9: try settleSome()
+            default: remember()
+            }
+            for _ in 0..<number(1...2) { queue?.work() }
+        }
+        queue?.work()
+    }
+
+    private func enqueueSome() throws {
+        let taken = Monitor(0)
+        let count = number(1...8)
+        for _ in 0..<count {
+            queue?.enqueue(try message(UInt64(keys.count))) { result in
+                if case .success(.enqueued) = result { taken.update { $0 += 1 } }
+            }
+            if number(0...1) == 0 { queue?.work() }
+        }
+        queue?.work()
+        let takenCount = taken.withLock { $0 }
+        guard takenCount == count else { throw ModelMismatch("a disk that works takes no bundle") }
+    }
+
+    private func message(_ number: UInt64) throws -> BundleMessage {
+        let count = self.number(0...9) == 0 ? self.number(0...6000) : self.number(0...900)
+        let digest = Digest256(words: (number, 1, 2, 3))
+        guard let slug = TenantSlug("tenant") else { throw ModelMismatch("a bad slug") }
+        let message = BundleMessage(
+            tenant: TenantID(1), tenantSlug: slug, deviceID: DeviceID(high: 1, low: number % 7),
+            bundleID: BundleID(high: 2, low: number), epoch: nil, bundleDigest: digest,
+            parts: [
+                PartContent(
+                    digest: digest, byteCount: count,
+                    location: .inline(
+                        [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: count)))
+            ], startedAt: Timestamp(microseconds: 1), receivedAt: Timestamp(microseconds: 2),
+            source: nil)
+        bundles[message.key] = Bundle(message: message)
+        keys.append(message.key)
+        return message
+    }
+
+    private func lease(_ bundlesMax: Int) throws -> Lease? {
+        try queue?.lease(
+            LeaseRequest(
+                bundlesMax: bundlesMax, bytesMax: 1 << 30, duration: .seconds(60), wait: .zero))
+    }
+
+    private func settleSome() throws {
+        guard let queue, let lease = try lease(number(1...20)) else { return }
+        note(lease)
+        let isDurable = Monitor(false)
+        let results = lease.deliveries.map { _ -> Settlement in
+            number(0...9) < 7 ? .settled : .retry(after: .zero, charged: true)
+        }
+        try queue.settle(lease, results) { isDurable.update { $0 = true } }
+        queue.work()
+        let wasTold = isDurable.withLock { $0 }
+        guard wasTold else { throw ModelMismatch("a disk that works takes no settlement") }
+        for (delivery, result) in zip(lease.deliveries, results) where result == .settled {
+            bundles[delivery.message.key]?.isSettled = true
+        }
+    }
+
+    private func note(_ lease: Lease) {
+        for delivery in lease.deliveries {
+            bundles[delivery.message.key]?.sequence = delivery.sequence
+        }
+    }
+
+    /// Hands everything out once and takes it back: what a fault names are sequences.
+    private func learnSequences() throws {
+        var leases: [Lease] = []
+        while let lease = try lease(1000) {
+            note(lease)
+            leases.append(lease)
+        }
+        for lease in leases {
+            try queue?.settle(
+                lease, lease.deliveries.map { _ in .retry(after: .zero, charged: false) }
+            ) {}
+        }
+        queue?.work()
+    }
+
+    private func remember() {
+        guard
+            let path = disk.names.filter({ $0.hasSuffix(".seg") || $0.hasSuffix(".idx") })
+                .randomElement(using: &chance), let content = disk.content(path)
+        else { return }
+        earlier.append((path, content))
+    }
+
+    // MARK: Afterwards
+
+    private func account() throws {
+        guard let queue else { return }
+        let faults = queue.recoveryFaults
+        var idle = 0
+        while idle < 3 {
+            let lease = try lease(1000)
+            guard let lease else {
+                idle += 1
+                clock.advance(by: .seconds(3600))
+                queue.work()
+                continue
+            }
+            for delivery in lease.deliveries { try receive(delivery, faults) }
+            try queue.settle(lease, lease.deliveries.map { _ in .settled }) {}
+            queue.work()
+        }
+        guard queue.backlog.bundles == 0 else {
+            throw ModelMismatch("after \(wasDamaged) \(queue.backlog.bundles) are stuck")
+        }
+        for key in keys { try account(for: key, faults) }
+    }
+
+    private func receive(_ delivery: Delivery, _ faults: [String]) throws {
+        guard let bundle = bundles[delivery.message.key], bundle.message == delivery.message else {
+            throw ModelMismatch("after \(wasDamaged) something else is delivered")
+        }
+        deliveries += 1
+        guard !bundle.isDelivered else {
+            throw ModelMismatch("after \(wasDamaged) \(delivery.sequence) is delivered twice")
+        }
+        // What was settled may come again if the record of that was hit, which then is reported.
+        guard !bundle.isSettled || !faults.isEmpty || mayLookTorn || isRolledBack else {
+            throw ModelMismatch("after \(wasDamaged) \(delivery.sequence) comes again, unreported")
+        }
+        bundles[delivery.message.key]?.isDelivered = true
+    }
+
+    private func account(for key: BundleKey, _ faults: [String]) throws {
+        guard let bundle = bundles[key], !bundle.isSettled, !bundle.isDelivered else { return }
+        guard hit.contains(bundle.sequence) else {
+            throw ModelMismatch(
+                "after \(wasDamaged) \(bundle.sequence), which was not hit, is gone: \(faults)")
+        }
+        losses += 1
+        if queue?.find(key)?.state == .lost { return }
+        if faults.contains(where: { covers($0, bundle.sequence) }) { return }
+        if isRolledBack { return }
+        if mayLookTorn, let queue, queue.recoveryTornBytes > 0 { return }
+        throw ModelMismatch(
+            "after \(wasDamaged) \(bundle.sequence) is gone and nobody says so: \(faults)")
+    }
+
+    /// Whether a fault names the sequence, or a segment without saying which.
+    private func covers(_ fault: String, _ sequence: UInt64) -> Bool {
+        guard let range = fault.firstRange(of: "sequences ") else { return true }
+        let bounds = fault[range.upperBound...]
+            .split(whereSeparator: { !$0.isNumber }).prefix(2).compactMap { UInt64($0) }
+        return bounds.count == 2 && (bounds[0]..<max(bounds[0], bounds[1])).contains(sequence)
+    }
+}
