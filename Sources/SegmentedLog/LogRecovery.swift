@@ -185,6 +185,10 @@ struct LogRecovery {
                 found += DeletionList.decode(record.payload) ?? []
             }
             deleted.formUnion(found)
+            // After a failed sync the disk may not have the record that has the files go.
+            if source.number == sources.last?.number, !deleted.isDisjoint(with: numbers) {
+                try secure(source, bytes, from: scan.syncedThrough, to: scan.end)
+            }
         }
         let left = numbers.filter { deleted.contains($0) }
         for number in left {
@@ -317,12 +321,17 @@ struct LogRecovery {
         }
         guard let cut else { return scan.end }
         outcome.report.tornBytes += scan.unsyncedHoles.reduce(0) { $0 + $1.bytes.count }
-        let base = SegmentHeader.recordsOffset
-        let start = min(scan.syncedThrough, cut)
-        try source.file.writeAll(
-            bytes[Int(start) - base..<Int(cut) - base], at: Int(start))
-        try source.file.synchronize(at: .tail)
+        try secure(source, bytes, from: min(scan.syncedThrough, cut), to: cut)
         return cut
+    }
+
+    /// Makes durable what the page cache may hold and the disk may not: writes it again and syncs.
+    private func secure(
+        _ source: Source, _ bytes: [UInt8], from start: UInt64, to end: UInt64
+    ) throws(LogError) {
+        let base = SegmentHeader.recordsOffset
+        try source.file.writeAll(bytes[Int(start) - base..<Int(end) - base], at: Int(start))
+        try source.file.synchronize(at: .tail)
     }
 
     private mutating func closeAccounts(_ numbers: [UInt64]) {

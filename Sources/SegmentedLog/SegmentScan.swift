@@ -26,6 +26,8 @@ struct SegmentScan {
     private let segment: UInt64
     private let cipher: SegmentCipher
     private var nextOrdinal: UInt64 = 0
+    /// Numbers that were passed over, without a hole, before the last good records.
+    private var lastGap: Range<UInt64>?
     /// For each hole, whether a good record behind it was written after it was synced.
     private var syncedHoles: [Bool] = []
 
@@ -97,6 +99,10 @@ struct SegmentScan {
 
     private mutating func accept(_ header: FrameHeader, endingAt end: UInt64) {
         self.end = end
+        let isBehindHole = holes.last?.bytes.upperBound == end - UInt64(header.frameByteCount)
+        if header.sequence > lastSequence + 1, !isBehindHole {
+            lastGap = lastSequence + 1..<header.sequence
+        }
         lastSequence = header.sequence
         nextOrdinal = UInt64(header.ordinal) + 1
         syncedThrough = max(syncedThrough, UInt64(header.synced))
@@ -108,7 +114,9 @@ struct SegmentScan {
 
     private mutating func close(hole: Range<Int>, before sequence: UInt64?) {
         let base = UInt64(SegmentHeader.recordsOffset)
-        let sequences = sequence.map { lastSequence + 1..<max($0, lastSequence + 1) }
+        var sequences = sequence.map { lastSequence + 1..<max($0, lastSequence + 1) }
+        // Nothing is missing here: what stands here belongs further up.
+        if sequences?.isEmpty == true, let lastGap { sequences = lastGap }
         let range = base + UInt64(hole.lowerBound)..<base + UInt64(hole.upperBound)
         holes.append(Hole(bytes: range, sequences: sequences))
         syncedHoles.append(false)

@@ -11,7 +11,7 @@ package final class DamageSimulation {
     /// A bundle that was acknowledged.
     struct Bundle {
         let message: BundleMessage
-        /// Of its record; zero until it was handed out once.
+        /// Of its record.
         var sequence: UInt64 = 0
         var isSettled = false
         var isDelivered = false
@@ -29,6 +29,9 @@ package final class DamageSimulation {
     private var queue: DiskQueue?
     var bundles: [BundleKey: Bundle] = [:]
     private var keys: [BundleKey] = []
+    /// The newest one that a bundle of the list has.
+    private var lastSequence: UInt64 = 0
+    private static let bundleType: UInt16 = 1
     /// What segments and sidecars held earlier, by path.
     var earlier: [(path: String, content: [UInt8])] = []
     /// Records that were hit, by sequence.
@@ -61,7 +64,6 @@ package final class DamageSimulation {
                 try fill()
                 if number(0...2) == 0 { try endLife() }
             }
-            try learnSequences()
             try endLife(andOpen: false)
             damage()
             do {
@@ -123,6 +125,7 @@ package final class DamageSimulation {
         queue?.work()
         let takenCount = taken.withLock { $0 }
         guard takenCount == count else { throw ModelMismatch("a disk that works takes no bundle") }
+        try learnSequences()
     }
 
     private func message(_ number: UInt64) throws -> BundleMessage {
@@ -145,14 +148,23 @@ package final class DamageSimulation {
     }
 
     private func lease(_ bundlesMax: Int) throws -> Lease? {
-        try queue?.lease(
-            LeaseRequest(
-                bundlesMax: bundlesMax, bytesMax: 1 << 30, duration: .seconds(60), wait: .zero))
+        let request = LeaseRequest(
+            bundlesMax: bundlesMax, bytesMax: 1 << 30, duration: .seconds(60), wait: .zero)
+        // What could not be read is made again meanwhile.
+        for _ in 0..<8 {
+            do throws(QueueError) {
+                return try queue?.lease(request)
+            } catch {
+                guard error.isRetryable else { throw error }
+                clock.advance(by: .seconds(2))
+                queue?.work()
+            }
+        }
+        return try queue?.lease(request)
     }
 
     private func settleSome() throws {
         guard let queue, let lease = try lease(number(1...20)) else { return }
-        note(lease)
         let isDurable = Monitor(false)
         let results = lease.deliveries.map { _ -> Settlement in
             number(0...9) < 7 ? .settled : .retry(after: .zero, charged: true)
@@ -166,25 +178,16 @@ package final class DamageSimulation {
         }
     }
 
-    private func note(_ lease: Lease) {
-        for delivery in lease.deliveries {
-            bundles[delivery.message.key]?.sequence = delivery.sequence
-        }
-    }
-
-    /// Hands everything out once and takes it back: what a fault names are sequences.
+    /// What a fault names are sequences: those of the bundles that came since the last time.
     private func learnSequences() throws {
-        var leases: [Lease] = []
-        while let lease = try lease(1000) {
-            note(lease)
-            leases.append(lease)
+        let frames = DiskImage(disk).frames.filter { $0.type == Self.bundleType }
+        let new = frames.map(\.sequence).filter { $0 > lastSequence }.sorted()
+        let unknown = keys.filter { bundles[$0]?.sequence == 0 }
+        guard new.count == unknown.count else {
+            throw ModelMismatch("\(unknown.count) bundles have \(new.count) new records")
         }
-        for lease in leases {
-            try queue?.settle(
-                lease, lease.deliveries.map { _ in .retry(after: .zero, charged: false) }
-            ) {}
-        }
-        queue?.work()
+        for (key, sequence) in zip(unknown, new) { bundles[key]?.sequence = sequence }
+        lastSequence = new.last ?? lastSequence
     }
 
     private func remember() {

@@ -145,6 +145,9 @@ struct QueueModel {
             }
             try compare(entry, with: first)
         case (.follows, .failure): break
+        case (.existing, .failure(.io)), (.existing, .failure(.unhealthy)):
+            // What is there could not be read.
+            break
         case (.existing(let other), .success(.existing(let entry))):
             try compare(entry, with: other)
         default:

@@ -45,7 +45,8 @@ extension QueueSimulation {
         for _ in 0..<number(1...6) {
             guard let queue else { return }
             let message = number(0...4) == 0 ? messageAgain() : newMessage()
-            let (copy, admission) = model.offer(message, found: queue.find(message.key))
+            let (copy, admission) = model.offer(
+                message, found: disk.observe { queue.find(message.key) })
             admissions[copy] = admission
             let told = told
             queue.enqueue(message) { result in told.withLock { $0.append(.answer(copy, result)) } }

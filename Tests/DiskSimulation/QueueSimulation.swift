@@ -78,7 +78,7 @@ package final class QueueSimulation {
                 throw ModelMismatch("\(disk.repeatedNonces) nonces were used twice")
             }
         } catch let mismatch as ModelMismatch {
-            throw SimulationFailure(seed: seed, operation: operation, what: mismatch.what)
+            throw SimulationFailure(seed: seed, operation: operation, what: explain(mismatch))
         } catch {
             throw SimulationFailure(seed: seed, operation: operation, what: "\(error)")
         }
@@ -116,10 +116,29 @@ package final class QueueSimulation {
 
     func compare() throws {
         guard let queue, !disk.isOut, queue.status.isHealthy else { return }
-        try model.compare(with: queue, at: clock.now)
-        if operation % 16 == 0, queue.liveFileNames != model.fileNames {
+        try disk.observe { () throws(ModelMismatch) in
+            try model.compare(with: queue, at: clock.now)
+        }
+        guard operation % 16 == 0 else { return }
+        let names: Set<String>
+        do throws(QueueError) {
+            names = try queue.liveFileNames()
+        } catch {
+            guard error.isRetryable || disk.isOut else {
+                throw ModelMismatch("naming files: \(error)")
+            }
+            return try crashIfDown()
+        }
+        guard names == model.fileNames else {
             throw ModelMismatch("other files are named than are needed")
         }
+    }
+
+    /// For a failure's text: what the queue says when one asks otherwise.
+    func explain(_ mismatch: ModelMismatch) -> String {
+        guard let queue else { return mismatch.what }
+        let found = disk.names.map { $0.split(separator: "/").last ?? "" }.joined(separator: " ")
+        return "\(mismatch.what); depth \(queue.backlog.bundles), files \(found)"
     }
 
     func noteDelivered(_ count: Int) { deliveries += count }
@@ -182,7 +201,9 @@ package final class QueueSimulation {
             guard opened.recoveryFaults.isEmpty else {
                 throw ModelMismatch("the opening reports \(opened.recoveryFaults)")
             }
-            return try model.restart(with: opened)
+            return try disk.observe { () throws(ModelMismatch) in
+                try model.restart(with: opened)
+            }
         }
         throw ModelMismatch("does not open at all: \(reason)")
     }

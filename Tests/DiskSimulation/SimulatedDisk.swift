@@ -61,6 +61,7 @@ package final class SimulatedDisk: FileSystem {
         /// Open files of an earlier one are dead.
         var power = 1
         var isOut = false
+        var isObserved = false
         var nonces = NonceWatch()
     }
 
@@ -77,6 +78,16 @@ package final class SimulatedDisk: FileSystem {
 
     package func setPlan(_ plan: Plan) {
         state.withLock { $0.plan = plan }
+    }
+
+    /// Looks on: what `body` has the disk do counts for nothing and goes well, but for a power that
+    /// is out.
+    package func observe<Result, Failure: Error>(
+        _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        state.withLock { $0.isObserved = true }
+        defer { state.withLock { $0.isObserved = false } }
+        return try body()
     }
 
     /// Somebody else takes all room there is.
@@ -350,8 +361,10 @@ package final class SimulatedDisk: FileSystem {
     ) throws(LogError) -> Value {
         var result: Result<Value, LogError>?
         state.withLock { state in
-            state.counts.calls += 1
-            if state.plan.powerCutAt == state.counts.calls { state.isOut = true }
+            if !state.isObserved {
+                state.counts.calls += 1
+                if state.plan.powerCutAt == state.counts.calls { state.isOut = true }
+            }
             if state.isOut || power.map({ $0 != state.power }) == true {
                 result = .failure(Self.powerIsOut)
                 return
@@ -407,8 +420,8 @@ package final class SimulatedDisk: FileSystem {
         at offset: Int, count: Int, _ file: SimulatedFile
     ) throws(LogError) -> [UInt8] {
         try call(power: file.power) { state throws(LogError) in
-            state.counts.reads += 1
-            if let error = state.plan.failingReads[state.counts.reads] {
+            if !state.isObserved { state.counts.reads += 1 }
+            if !state.isObserved, let error = state.plan.failingReads[state.counts.reads] {
                 state.counts[.failedRead] += 1
                 throw .io(errno: error, operation: "pread")
             }
