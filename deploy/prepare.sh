@@ -53,6 +53,10 @@ prepare() {
     if [ "$1" = test ]; then
         command -v curl >/dev/null || missing+=(curl ca-certificates)
         command -v 7z >/dev/null || missing+=(p7zip-full)
+        # Faults between the server and the C library.
+        command -v fiu-ctrl >/dev/null || missing+=(fiu-utils)
+        command -v eatmydata >/dev/null || missing+=(eatmydata)
+        command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
     fi
     # Phone networks, which root alone can have.
     if [ "$1" = test ] || [ "$1" = soak ] && [ "$(id -u)" -eq 0 ]; then

@@ -90,7 +90,7 @@ struct AdminCalls: Sendable {
             bytes: status.bytes, deadLetters: deadLetters, logBytes: status.logBytes,
             segments: status.segments,
             isHealthy: status.isHealthy, isPaused: status.isPaused,
-            isDraining: parts.queueDesk.intake.isDraining)
+            isDraining: parts.queueDesk.intake.isDraining, masterKeys: parts.masterKeys())
     }
 
     /// 0 while the database does not say; the rest of a status is worth telling without it.

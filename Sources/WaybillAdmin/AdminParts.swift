@@ -19,6 +19,8 @@ package struct AdminParts: Sendable {
     package var document: ServedDocument
     /// The metrics as Prometheus text.
     package var renderMetrics: @Sendable () -> String
+    /// The keys that the queue's log is sealed under.
+    package var masterKeys: @Sendable () -> [QueueMasterKey]
     /// True once the schema is up to date.
     package var isMigrated: @Sendable () -> Bool
     /// Called when a device was revoked, so that this process refuses it at once.
@@ -30,6 +32,7 @@ package struct AdminParts: Sendable {
         operations: any OperationStore, deadLetters: DeadLetterParts? = nil, node: String,
         version: String, startedAt: Timestamp, document: ServedDocument,
         renderMetrics: @escaping @Sendable () -> String,
+        masterKeys: @escaping @Sendable () -> [QueueMasterKey],
         isMigrated: @escaping @Sendable () -> Bool,
         onRevoke: @escaping @Sendable (DeviceID) async -> Void
     ) {
@@ -46,6 +49,7 @@ package struct AdminParts: Sendable {
         self.startedAt = startedAt
         self.document = document
         self.renderMetrics = renderMetrics
+        self.masterKeys = masterKeys
         self.isMigrated = isMigrated
         self.onRevoke = onRevoke
     }

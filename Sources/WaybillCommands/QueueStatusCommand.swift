@@ -30,6 +30,15 @@ extension QueueStatus {
         table.add(["healthy", isHealthy ? "yes" : "no"])
         table.add(["paused", isPaused ? "yes: nothing is handed out" : "no"])
         table.add(["draining", isDraining ? "yes: nothing new is taken" : "no"])
+        for key in masterKeys {
+            let use =
+                switch (key.isCurrent, key.segments) {
+                case (true, let count): "new segments; \(count) are under it"
+                case (false, 0): "previous; no segment is under it: its file can be dropped"
+                case (false, let count): "previous; \(count) segments are still under it"
+                }
+            table.add(["master key \(key.keyID)", use])
+        }
         return table.text
     }
 }

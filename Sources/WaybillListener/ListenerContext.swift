@@ -1,3 +1,4 @@
+package import WaybillModel
 package import WaybillQueue
 package import WaybillStore
 
@@ -14,11 +15,14 @@ package struct ListenerContext: Sendable {
     /// Makes a listener's own way into the database; called on the listener's thread. Nil while
     /// the database has not been reached yet.
     let makeSettler: @Sendable () -> (any BundleSettler)?
+    /// Hears of bundles whose listener came back after its lease, and was refused; must not block.
+    let onStaleLease: @Sendable ([BundleKey]) -> Void
 
     package init(
         options: ListenerOptions, queue: any ListenerQueue, rootKey: RootKey,
         partsDirectory: String, reaper: PartReaper, deadLetters: DeadLetterFiles,
-        makeSettler: @escaping @Sendable () -> (any BundleSettler)?
+        makeSettler: @escaping @Sendable () -> (any BundleSettler)?,
+        onStaleLease: @escaping @Sendable ([BundleKey]) -> Void = { _ in }
     ) {
         self.options = options
         self.queue = queue
@@ -27,6 +31,7 @@ package struct ListenerContext: Sendable {
         self.reaper = reaper
         self.deadLetters = deadLetters
         self.makeSettler = makeSettler
+        self.onStaleLease = onStaleLease
         metrics = ListenerMetrics()
     }
 

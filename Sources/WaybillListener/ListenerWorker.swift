@@ -99,6 +99,9 @@ final class ListenerWorker {
         } catch {
             // What was committed stays committed: a later delivery finds the receipt and ends there.
             logger.warning("a batch was settled too late", metadata: ["error": "\(error)"])
+            if error == .staleLease {
+                context.onStaleLease(lease.deliveries.map(\.message.key))
+            }
         }
     }
 }

@@ -244,10 +244,13 @@ package struct QueueStatus: Codable, Sendable, Equatable {
     package var isPaused: Bool
     /// Nothing new is taken.
     package var isDraining: Bool
+    /// Keys that the log is sealed under, that of new segments first.
+    package var masterKeys: [QueueMasterKey]
 
     package init(
         depth: Int, leased: Int, oldestAgeSeconds: Double, bytes: Int, deadLetters: Int,
-        logBytes: Int, segments: Int, isHealthy: Bool, isPaused: Bool, isDraining: Bool
+        logBytes: Int, segments: Int, isHealthy: Bool, isPaused: Bool, isDraining: Bool,
+        masterKeys: [QueueMasterKey]
     ) {
         self.depth = depth
         self.leased = leased
@@ -259,6 +262,7 @@ package struct QueueStatus: Codable, Sendable, Equatable {
         self.isHealthy = isHealthy
         self.isPaused = isPaused
         self.isDraining = isDraining
+        self.masterKeys = masterKeys
     }
 
     enum CodingKeys: String, CodingKey {
@@ -269,6 +273,29 @@ package struct QueueStatus: Codable, Sendable, Equatable {
         case isHealthy = "healthy"
         case isPaused = "paused"
         case isDraining = "draining"
+        case masterKeys = "master_keys"
+    }
+}
+
+/// A master key of the queue's log.
+package struct QueueMasterKey: Codable, Sendable, Equatable {
+    /// 16 hexadecimal digits, as segments name it.
+    package var keyID: String
+    /// New segments are made under it.
+    package var isCurrent: Bool
+    /// Log segments on disk under it; a previous key with none is needed no more.
+    package var segments: Int
+
+    package init(keyID: String, isCurrent: Bool, segments: Int) {
+        self.keyID = keyID
+        self.isCurrent = isCurrent
+        self.segments = segments
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case segments
+        case keyID = "key_id"
+        case isCurrent = "current"
     }
 }
 

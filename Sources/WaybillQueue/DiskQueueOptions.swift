@@ -4,8 +4,7 @@ package struct DiskQueueOptions: Sendable {
     package var directory: String
     /// 32 bytes; wraps the key of each segment.
     package var masterKey: [UInt8]
-    /// Keys of 32 bytes that were master keys before; segments made under them still open. No setting
-    /// of the server gives any yet.
+    /// Keys of 32 bytes that were master keys before; segments made under them still open.
     package var previousMasterKeys: [[UInt8]] = []
     /// A segment that has grown to this is closed and a new one begun.
     package var segmentBytes = 64 << 20

@@ -36,12 +36,14 @@ struct Daemon {
     /// - Throws: ``ConfigurationFault`` for a wrong key, and what a part that cannot go on threw.
     func run() async throws {
         FreedMemory.share()
-        let queue = try openQueue()
-        defer { queue.close() }
+        let opened = try openQueue()
+        defer { opened.queue.close() }
         let rootKey = RootKey(bytes: try loadKey(configuration.rootKeyFile, mayCreate: true))
         let database = try await startDatabase()
         do {
-            try await serve(queue: queue, rootKey: rootKey, database: database)
+            try await serve(
+                queue: opened.queue, masterKeys: opened.masterKeys, rootKey: rootKey,
+                database: database)
         } catch {
             try await database.own?.stop()
             throw error
@@ -51,35 +53,43 @@ struct Daemon {
 
     // MARK: Before the services
 
-    private func openQueue() throws -> DiskQueue {
-        let masterKey = try loadKey(configuration.masterKeyFile, mayCreate: !directory.hasLog)
-        var options = DiskQueueOptions(directory: directory.log, masterKey: masterKey)
+    private func openQueue() throws -> OpenQueue {
+        let keys = try MasterKeyFiles.load(configuration, directory)
+        if keys.current.isNew { sayNewKey(configuration.masterKeyFile) }
+        var options = DiskQueueOptions(directory: directory.log, masterKey: keys.current.bytes)
+        options.previousMasterKeys = keys.previous.map(\.bytes)
         options.segmentBytes = configuration.segmentBytes
         options.recordBytesMax = max(options.recordBytesMax, configuration.inlineBytesMax + 1 << 16)
         let logger = logger
         do {
-            return try DiskQueue.open(options: options) { error in
+            let queue = try DiskQueue.open(options: options) { error in
                 // What is on disk is known only after a restart: acknowledge nothing more, leave.
                 logger.critical("the queue's log failed", metadata: ["error": "\(error)"])
                 exit(1)
             }
-        } catch QueueError.wrongKey(let keyID) {
-            throw ConfigurationFault(problems: [
-                "master-key-file: the queue in \(directory.log) wants the key \(keyID)"
-            ])
-        } catch QueueError.locked {
-            throw ConfigurationFault(problems: [
-                "data-dir: another server is running on \(directory.path)"
-            ])
+            let register = try MasterKeyRegister(of: queue, options: options)
+            keys.tell(register.keys, logger)
+            return OpenQueue(queue: queue, masterKeys: register)
+        } catch {
+            switch error {
+            case .wrongKey(let keyID): throw keys.lack(of: keyID, directory)
+            case .locked:
+                throw ConfigurationFault(problems: [
+                    "data-dir: another server is running on \(directory.path)"
+                ])
+            default: throw error
+            }
         }
     }
 
     private func loadKey(_ path: String, mayCreate: Bool) throws -> [UInt8] {
         let (key, isNew) = try KeyFile.load(path, mayCreate: mayCreate)
-        if isNew {
-            logger.notice("made a new key: back it up", metadata: ["file": "\(path)"])
-        }
+        if isNew { sayNewKey(path) }
         return key
+    }
+
+    private func sayNewKey(_ path: String) {
+        logger.notice("made a new key: back it up", metadata: ["file": "\(path)"])
     }
 
     private func startDatabase() async throws -> Database {
@@ -95,7 +105,9 @@ struct Daemon {
 
     // MARK: The services
 
-    private func serve(queue: DiskQueue, rootKey: RootKey, database: Database) async throws {
+    private func serve(
+        queue: DiskQueue, masterKeys: MasterKeyRegister, rootKey: RootKey, database: Database
+    ) async throws {
         let databaseURL = database.url
         let metrics = PrometheusRegistry(help: MetricCatalogue.help)
         MetricsSystem.bootstrap(metrics)
@@ -113,9 +125,10 @@ struct Daemon {
         try await openAtStart(gate)
         let budget = descriptorBudget()
         let ingressOptions = configuration.ingressOptions(budget)
+        let staleLeases = StaleLeaseAudit(store: store, node: Self.node)
         let listeners = try listenerPool(
             queue: queue, rootKey: rootKey, databaseURL: databaseURL, bell: bell, filter: filter,
-            gate: gate, listenersMax: budget.listeners)
+            gate: gate, listenersMax: budget.listeners, onStaleLease: { staleLeases.note($0) })
         let previous = PreviousBundles(
             source: ReceiptHistory(connectionString: databaseURL, filter: filter))
         let unfinished = try OpenBundles(path: directory.bundles, partsPath: directory.parts) {
@@ -153,7 +166,7 @@ struct Daemon {
                 trails: TrailDesk(store: store, queue: queue), tenants: store, backups: store,
                 operations: store, deadLetters: letters.parts, node: Self.node,
                 version: Self.version, startedAt: startedAt, document: .openAPI,
-                renderMetrics: { metrics.render() },
+                renderMetrics: { metrics.render() }, masterKeys: { masterKeys.keys },
                 isMigrated: { gate.signerIfOpen != nil },
                 onRevoke: {
                     registry.revoke($0)
@@ -166,6 +179,7 @@ struct Daemon {
             PostgresKeeper(own: database.own), gate,
             UntilShutdown { try await previous.run() },
             UntilShutdown { try await notices.run() },
+            UntilShutdown { await staleLeases.run() },
             recheck(store, notices, interval: ingressOptions.recheckInterval),
             UntilShutdown { await intake.keepUp() }, letters.retention,
             letters.jobs, keeper, admin, listeners,
@@ -253,12 +267,14 @@ struct Daemon {
     private func listenerPool(
         queue: DiskQueue, rootKey: RootKey, databaseURL: String, bell: ReceiptBell,
         filter: ReceiptFilter,
-        gate: DatabaseGate, listenersMax: Int
+        gate: DatabaseGate, listenersMax: Int,
+        onStaleLease: @escaping @Sendable ([BundleKey]) -> Void
     ) throws -> ListenerPool {
         var options = ListenerOptions()
         options.max = listenersMax
         options.attemptsMax = configuration.attemptsMax
         options.failingMax = configuration.failingMax
+        options.leaseDuration = configuration.leaseDuration
         let settingFile = ListenerSettingFile(
             path: directory.listeners, configured: configuration.listeners)
         apply(keptSetting(settingFile), to: &options)
@@ -275,7 +291,7 @@ struct Daemon {
                             connectionString: databaseURL, rootKey: rootKey, signer: $0,
                             bell: bell, filter: filter, node: node)
                     }
-                }),
+                }, onStaleLease: onStaleLease),
             keep: { try settingFile.keep($0) })
     }
 
@@ -361,6 +377,12 @@ extension ServerConfiguration {
         }
         return options
     }
+}
+
+/// The queue, and what its log is sealed under.
+private struct OpenQueue {
+    let queue: DiskQueue
+    let masterKeys: MasterKeyRegister
 }
 
 /// Where the server's rows are.

@@ -21,8 +21,10 @@ struct ServerConfiguration: Sendable {
     var listenersMax = 256
     var attemptsMax = 5
     var failingMax = Duration.seconds(600)
+    var leaseDuration = Duration.seconds(300)
     var rootKeyFile = ""
     var masterKeyFile = ""
+    var previousMasterKeyFiles: [String] = []
     var logLevel = Logger.Level.info
     var logsText = false
     var segmentBytes = 64 << 20
@@ -58,8 +60,10 @@ struct ServerConfiguration: Sendable {
         listeners = reader.integer("listeners", in: 0...256)
         attemptsMax = reader.integer("attempts-max", in: 1...1000)
         failingMax = .seconds(reader.integer("failing-seconds-max", in: 0...86_400))
+        leaseDuration = reader.duration("lease-duration", in: .seconds(1) ... .seconds(3600))
         rootKeyFile = reader.absolutePath("root-key-file") ?? dataDirectory + "/keys/root.key"
         masterKeyFile = reader.absolutePath("master-key-file") ?? dataDirectory + "/keys/master.key"
+        previousMasterKeyFiles = reader.absolutePaths("previous-master-key-files")
         logLevel = reader.choice("log-level", Logger.Level.init(rawValue:)) ?? .info
         logsText =
             reader.choice("log-format") { ["json", "text"].contains($0) ? $0 : nil } == "text"

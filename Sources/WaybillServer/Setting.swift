@@ -57,12 +57,21 @@ extension Setting {
             summary: "how long a failing bundle may hold back its device's later ones",
             defaultText: "600"),
         Setting(
+            key: "lease-duration",
+            summary: "how long a listener may keep bundles without a sign of life",
+            defaultText: "300s"),
+        Setting(
             key: "root-key-file",
             summary: "32 bytes in hexadecimal, shared by all nodes of a database: device secrets",
             defaultText: nil),
         Setting(
             key: "master-key-file",
             summary: "32 bytes in hexadecimal, of this node: the queue's log", defaultText: nil),
+        Setting(
+            key: "previous-master-key-files",
+            summary:
+                "master keys that were replaced, separated by commas: what is still in the log",
+            defaultText: nil),
         Setting(
             key: "log-level", summary: "trace, debug, info, notice, warning, error or critical",
             defaultText: "info"),

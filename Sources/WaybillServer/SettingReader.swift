@@ -122,6 +122,15 @@ struct SettingReader {
         return URL(filePath: text).standardizedFileURL.path(percentEncoded: false)
     }
 
+    /// Paths, separated by commas, made absolute from the current directory.
+    func absolutePaths(_ key: String) -> [String] {
+        guard let text = text(key) else { return [] }
+        return text.split(separator: ",").map { item in
+            let path = item.trimmingCharacters(in: .whitespaces)
+            return URL(filePath: path).standardizedFileURL.path(percentEncoded: false)
+        }
+    }
+
     mutating func readableFile(_ key: String) -> String? {
         guard let path = absolutePath(key) else { return nil }
         guard FileManager.default.isReadableFile(atPath: path) else {

@@ -234,6 +234,9 @@ extension MemoryOperations {
                 trails: TrailDesk(store: self, queue: self), tenants: self, backups: self,
                 operations: self, deadLetters: deadLetters, node: "node-1", version: "0",
                 startedAt: .now, document: .openAPI, renderMetrics: { "metric 1\n" },
+                masterKeys: {
+                    [QueueMasterKey(keyID: "00112233445566ff", isCurrent: true, segments: 1)]
+                },
                 isMigrated: { true }, onRevoke: { _ in }))
     }
 }

@@ -4,7 +4,8 @@ import sys
 import pytest
 
 import contract
-from server import Server
+from place import Place
+from server import Postgres, Server
 
 sys.dont_write_bytecode = True
 contract.judge_every_answer()
@@ -30,3 +31,31 @@ def tenant(server):
 @pytest.fixture
 def device(server, tenant):
     return server.new_device(tenant)
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    """A PostgreSQL that the tests of a file share; each takes a database of its own."""
+    postgres = Postgres()
+    yield postgres
+    postgres.stop("immediate")
+    postgres.remove()
+
+
+@pytest.fixture
+def make_place(tmp_path, postgres):
+    """Makes servers, each with a database of its own, that end with the test."""
+    places = []
+
+    def make(*settings, **options):
+        number = next(_tenants)
+        places.append(Place(tmp_path, postgres, f"place{number}", *settings, **options))
+        return places[-1]
+
+    def close():
+        for place in places:
+            place.close()
+
+    make.close = close
+    yield make
+    close()
