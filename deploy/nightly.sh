@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What takes too long for every change: millions of random inputs, simulated crashes by the hundred
-# thousand, and the sanitizers.
+# thousand, an hour of kills, and the sanitizers.
 #
 # Stops at the first step that fails, with exit code 1; the seeds are in the output.
 # WAYBILL_TEST_FUZZ_INPUTS=N sets how many inputs each fuzz test tries (default 2,000,000),
@@ -8,13 +8,17 @@
 # WAYBILL_TEST_FUZZ_SECONDS=N sets how long calls are made up for each side (default 1800).
 # WAYBILL_TEST_LETTERS=N sets how many dead letters a bulk job goes over (default 100,000).
 # WAYBILL_TEST_SIMULATIONS=N sets how many seeds are simulated (default 100,000).
+# WAYBILL_TEST_KILL_SECONDS=N sets for how long the server is killed again and again (default 3600).
+# WAYBILL_TEST_AWAY_SECONDS=N sets for how long PostgreSQL is away under load (default 600).
+# WAYBILL_TEST_COMMITS=N sets how often PostgreSQL is killed in a COMMIT (default 200).
 # WAYBILL_TEST_SOAK_MINUTES=N sets how long the soak takes (default 60).
-# WAYBILL_TEST_STEPS="fuzz simulation calls letters address thread soak" chooses steps (default: all).
+# WAYBILL_TEST_STEPS="fuzz simulation calls letters kills away address thread soak" chooses steps
+# (default: all).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/prepare.sh
 
-steps=${WAYBILL_TEST_STEPS:-fuzz simulation calls letters address thread soak}
+steps=${WAYBILL_TEST_STEPS:-fuzz simulation calls letters kills away address thread soak}
 logs=.build/nightly-logs
 strictly=(--explicit-target-dependency-import-check error)
 # Unit tests without a server: what handles raw memory, threads and files.
@@ -68,6 +72,27 @@ letters() {
         Tests/acceptance/test_dead_letters.py -k many
 }
 
+# A release build against which long tests run.
+release_tests() {
+    swift build -c release --product waybill "${strictly[@]}"
+    WAYBILL_BIN="$(swift build -c release --show-bin-path)/waybill" PYTHONDONTWRITEBYTECODE=1 \
+        "$venv/bin/python" -m pytest -s -c Tests/acceptance/pytest.ini "$@"
+}
+
+# SIGKILL every 0.2 to 2 s, counted from ready, under `waybill load`, whose audit must find nothing.
+kills() {
+    WAYBILL_TEST_KILL_SECONDS=${WAYBILL_TEST_KILL_SECONDS:-3600} \
+        WAYBILL_TEST_KILL_RATE=${WAYBILL_TEST_KILL_RATE:-40} \
+        release_tests Tests/acceptance/test_crash.py -k waybill_load
+}
+
+# PostgreSQL away for ten minutes under full load, and killed in COMMIT many times.
+away() {
+    WAYBILL_TEST_AWAY_SECONDS=${WAYBILL_TEST_AWAY_SECONDS:-600} \
+        WAYBILL_TEST_COMMITS=${WAYBILL_TEST_COMMITS:-200} \
+        release_tests Tests/acceptance/test_faults_database.py -k 'case_29 or case_30'
+}
+
 # The fast unit tests, a few thousand random inputs among them, under a sanitizer.
 sanitized() {
     swift test --sanitize "$1" "${strictly[@]}" --scratch-path ".build/nightly-$1" --filter "$fast"
@@ -85,6 +110,8 @@ if wanted fuzz; then step "fuzz" fuzz; fi
 if wanted simulation; then step "simulation" simulation; fi
 if wanted calls; then step "made-up calls" calls; fi
 if wanted letters; then step "many dead letters" letters; fi
+if wanted kills; then step "kills" kills; fi
+if wanted away; then step "away" away; fi
 if wanted address; then step "address sanitizer" sanitized address; fi
 if wanted thread; then step "thread sanitizer" sanitized thread; fi
 if wanted soak; then step "soak" soak; fi

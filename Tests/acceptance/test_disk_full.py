@@ -25,7 +25,7 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.parametrize("floor", ["auto", "0"])
-def test_a_full_disk_refuses_and_goes_on_settling(small_disk, floor):
+def test_case_16_a_full_disk_refuses_and_goes_on_settling(small_disk, floor):
     """Under the floor, and without one: when there really is no room left."""
     postgres = Postgres()
     server = Server(
