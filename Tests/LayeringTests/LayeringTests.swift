@@ -17,12 +17,8 @@ private let moduleMap: [String: (level: Int, thirdParty: Set<String>)] = [
     "WaybillHTTP": (2, ["HummingbirdCore", "HTTPTypes", "NIOCore", "NIOHTTPTypes", "Logging"]),
     "Migrations": (2, []),
     "PostgresTesting": (3, []),
-<<<<<<< HEAD
-    "DiskSimulation": (3, ["Logging"]), "simulate": (4, []),
-    "queuebench": (4, ["Logging"]),
-=======
     "DiskSimulation": (4, ["Logging"]), "simulate": (5, []),
->>>>>>> d06b243 (Simulate the whole queue, and damage to its files)
+    "queuebench": (4, ["Logging"]),
     "ArchiveTesting": (2, []),
     "WaybillQueue": (3, ["Logging", "Metrics"]),
     "WaybillStore": (3, ["Logging", "Metrics", "Crypto"]),
