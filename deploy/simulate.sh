@@ -41,6 +41,11 @@ control() {
 }
 
 if [ "$seeds" -gt 1 ]; then
+    # Seeds that failed once.
+    while read -r level seed; do
+        "$simulate" --level "$level" --seed "$seed" >/dev/null ||
+            die "seed $seed of the $level fails again"
+    done <Tests/simulate/kept-seeds.txt
     control --without-syncs
     control --without-directory-syncs
 fi

@@ -165,7 +165,8 @@ extension QueueModel {
         }
         guard let found else {
             throw ModelMismatch(
-                "after the opening \(key.bundleID.low) is \(Self.text(entry)), not one of \(next)")
+                "after the opening \(key.bundleID.low) is \(Self.text(entry)), not one of \(next)",
+                of: key)
         }
         known[key]?.now = found
         known[key]?.rememberedUntil = nil

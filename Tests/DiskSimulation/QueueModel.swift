@@ -5,8 +5,13 @@ internal import WaybillThreads
 /// What a queue did that it must not.
 struct ModelMismatch: Error {
     let what: String
+    /// The bundle that it is about, where there is one.
+    let key: BundleKey?
 
-    init(_ what: String) { self.what = what }
+    init(_ what: String, of key: BundleKey? = nil) {
+        self.what = what
+        self.key = key
+    }
 }
 
 /// What a queue must hold after all that was done to it, told step by step; judges what it shows.

@@ -138,7 +138,18 @@ package final class QueueSimulation {
     func explain(_ mismatch: ModelMismatch) -> String {
         guard let queue else { return mismatch.what }
         let found = disk.names.map { $0.split(separator: "/").last ?? "" }.joined(separator: " ")
-        return "\(mismatch.what); depth \(queue.backlog.bundles), files \(found)"
+        var answer = ""
+        if let key = mismatch.key,
+            let message = model.copies.last(where: { $0.message.key == key })?.message
+        {
+            let heard = Monitor("nothing")
+            disk.observe {
+                queue.enqueue(message) { result in heard.update { $0 = "\(result)" } }
+                queue.work()
+            }
+            answer = "; enqueuing it again comes to \(heard.withLock { $0 })"
+        }
+        return "\(mismatch.what)\(answer); depth \(queue.backlog.bundles), files \(found)"
     }
 
     func noteDelivered(_ count: Int) { deliveries += count }
