@@ -29,7 +29,7 @@ simulate="$(swift build "${build[@]}" --show-bin-path)/simulate"
 
 # A disk that only says it syncs must be found out: else the simulation proves nothing.
 control() {
-    local level output
+    local level
     for level in log queue; do
         if output=$("$simulate" --level "$level" --seeds 20 "$1"); then
             printf '%s\n' "$output"
@@ -43,8 +43,10 @@ control() {
 if [ "$seeds" -gt 1 ]; then
     # Seeds that failed once.
     while read -r level seed; do
-        "$simulate" --level "$level" --seed "$seed" >/dev/null ||
+        if ! output=$("$simulate" --level "$level" --seed "$seed"); then
+            head -n 1 <<<"$output"
             die "seed $seed of the $level fails again"
+        fi
     done <Tests/simulate/kept-seeds.txt
     control --without-syncs
     control --without-directory-syncs
