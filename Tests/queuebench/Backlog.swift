@@ -16,14 +16,23 @@ struct Backlog {
         bytes = arguments.count("bytes", 1024)
         backlogBytes = arguments.count("backlog", 10 << 30)
         devices = arguments.count("devices", 10_000)
-        let file = URL(filePath: arguments.required("key"))
-        if let data = try? Data(contentsOf: file) {
-            key = Array(data)
-        } else {
-            // There is none yet, or it cannot be read: then this fails and says why.
-            key = BenchQueue.key
-            try Data(key).write(to: file, options: .withoutOverwriting)
+        key = try Self.key(in: arguments.required("key"))
+    }
+
+    /// The key in a file as the server has it, 64 hexadecimal digits; made if there is none.
+    private static func key(in path: String) throws -> [UInt8] {
+        guard FileManager.default.fileExists(atPath: path) else {
+            let text = Hexadecimal.encode(BenchQueue.key)
+            let made = FileManager.default.createFile(
+                atPath: path, contents: Data(text.utf8), attributes: [.posixPermissions: 0o600])
+            guard made else { QueueBench.end("\(path) cannot be made") }
+            return BenchQueue.key
         }
+        let digits = try Data(contentsOf: URL(filePath: path)).filter { $0 > 0x20 }
+        guard let key = Hexadecimal.decode(String(decoding: digits, as: UTF8.self)) else {
+            QueueBench.end("\(path) is no key")
+        }
+        return Array(key)
     }
 
     /// Puts in as many bundles as make up the backlog.

@@ -70,9 +70,9 @@ class Bench:
         prefix = [str(self.tools / "sync_delay"), str(DELAY_US)] if delayed else []
         return prefix + [str(each) for each in arguments]
 
-    def json_of(self, arguments, delayed=False):
+    def json_of(self, arguments, delayed=False, timeout=300):
         done = subprocess.run(self.command(arguments, delayed), check=True,
-                              stdout=subprocess.PIPE, text=True, timeout=300)
+                              stdout=subprocess.PIPE, text=True, timeout=timeout)
         return json.loads(done.stdout.splitlines()[-1])
 
     # In process: each takes senders, bytes, delayed.
@@ -240,6 +240,66 @@ def measure_drain(bench_run):
             report(f"{text}.bytes", rate * size / (1 << 20), "MiB/s")
 
 
+def opened(bench_run, folder, key):
+    """Seconds until a process has opened the queue, and its memory then."""
+    began = time.perf_counter()
+    with bench_run.running(
+            [bench_run.ours, "open", "--directory", folder, "--key", key], False, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        found = json.loads(process.stdout.readline())
+        ready, rss = time.perf_counter() - began, rss_mib(process.pid)
+        process.stdin.close()
+        process.wait(timeout=600)
+    return ready, rss, int(found["bundles"])
+
+
+def served(options, folder, database):
+    """Seconds until `waybill serve` is ready with what lies in its data directory, and its memory."""
+    began = time.perf_counter()
+    server = bench.Server(options.waybill, folder, database)
+    try:
+        return time.perf_counter() - began, server.rss_mib()
+    finally:
+        server.stop()
+
+
+def compare_openings(what, empty, full):
+    report(f"{what}.ready_empty", empty[0], "s")
+    report(f"{what}.ready", full[0], "s", limit=5, peer="the issue")
+    report(f"{what}.rss_empty", empty[1], "MiB")
+    report(f"{what}.rss", full[1], "MiB", limit=empty[1] + 100, peer="empty and 100 MiB")
+
+
+def measure_backlog(bench_run):
+    options, folders = bench_run.options, {}
+    for name, backlog in (("empty", 1024), ("full", options.backlog)):
+        folder = folders[name] = bench_run.new_folder()
+        for each in ("data", "data/keys"):
+            (folder / each).mkdir(mode=0o700)
+        found = bench_run.json_of(
+            [bench_run.ours, "fill", "--directory", folder / "data/log", "--key",
+             folder / "data/keys/master.key", "--backlog", backlog, "--devices", 10_000],
+            timeout=3600)
+        bench.note(f"filled with {found['bundles']:.0f} bundles in {found['seconds']:.0f} s")
+    text = f"backlog[{options.backlog / (1 << 30):g}GiB]"
+    key = "data/keys/master.key"
+    empty, full = (opened(bench_run, folders[name] / "data/log", folders[name] / key)
+                   for name in ("empty", "full"))
+    if full[2] != options.backlog // 1024:
+        raise SystemExit(f"the queue was opened with {full[2]} bundles")
+    compare_openings(text, empty, full)
+    place = bench_run.new_folder()
+    # The database runs as another user, who has to get there.
+    for folder in (bench_run.folder, place):
+        folder.chmod(0o755)
+    database = bench.Database(place)
+    try:
+        empty, full = (served(options, folders[name], database) for name in ("empty", "full"))
+        compare_openings(f"{text}.serve", empty, full)
+    finally:
+        database.stop()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("queuebench")
@@ -251,6 +311,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--senders", type=int, nargs="+", default=[1, 32, 256])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 256 << 10])
+    parser.add_argument("--backlog", type=int, default=10 << 30, help="bytes of 1 KiB records")
     parser.add_argument("--directory", help="on the disk that is to be measured")
     options = parser.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="waybill-bench-", dir=options.directory))
@@ -261,6 +322,8 @@ def main():
             measure_appends(bench_run)
         if "drain" in parts:
             measure_drain(bench_run)
+        if "backlog" in parts:
+            measure_backlog(bench_run)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
