@@ -10,6 +10,11 @@ enum BenchQueue {
     /// A process's bundles are numbered from its start on, so that those of an earlier one stay apart.
     private static let numbers = Atomic(UInt64(Date.now.timeIntervalSince1970 * 1e9))
 
+    private static let slug: TenantSlug = {
+        guard let slug = TenantSlug("bench") else { QueueBench.end("no slug") }
+        return slug
+    }()
+
     static let logger = Logger(label: "queuebench") { label in
         var handler = StreamLogHandler.standardError(label: label)
         handler.logLevel = .warning
@@ -25,7 +30,6 @@ enum BenchQueue {
     /// A bundle of one inline part under a key that no other has.
     static func message(of content: [UInt8], devices: UInt64 = 1000) -> BundleMessage {
         let number = numbers.add(1, ordering: .relaxed).newValue
-        guard let slug = TenantSlug("bench") else { QueueBench.end("no slug") }
         // What the digest is of, and whether it is right, is no matter of the queue's.
         let digest = Digest256(words: (number, 1, 2, 3))
         return BundleMessage(

@@ -44,13 +44,13 @@ import WaybillQueue
         }
     }
 
-    /// One thread's sockets and tasks: a task that a sync resumes goes on here, on this thread.
+    /// One thread's sockets, and the answers that the log's thread has for them.
     ///
-    /// `@unchecked`: `jobs` and `isAsleep` are touched under `lock`, the rest on the loop's thread.
-    final class FrontLoop: TaskExecutor, @unchecked Sendable {
+    /// `@unchecked`: `answers` and `isAsleep` are touched under `lock`, the rest on the loop's thread.
+    final class FrontLoop: @unchecked Sendable {
         private let bell: (reader: Int32, writer: Int32)
         private let lock = NSLock()
-        private var jobs: [UnownedJob] = []
+        private var answers: [(connection: FrontConnection, isKept: Bool)] = []
         private var isAsleep = false
         private var watched: [pollfd] = []
 
@@ -71,54 +71,39 @@ import WaybillQueue
             watched.removeAll { $0.fd == descriptor }
         }
 
-        func enqueue(_ job: consuming ExecutorJob) {
-            let job = UnownedJob(job)
-            lock.lock()
-            jobs.append(job)
-            let ring = isAsleep
-            isAsleep = false
-            lock.unlock()
-            var one: UInt8 = 1
-            if ring { _ = write(bell.writer, &one, 1) }
+        /// Puts a bundle in the queue; the connection hears later what became of it.
+        func put(_ content: [UInt8], of connection: FrontConnection, in queue: DiskQueue) {
+            queue.enqueue(BenchQueue.message(of: content)) { result in
+                let isKept = if case .success = result { true } else { false }
+                self.lock.lock()
+                self.answers.append((connection, isKept))
+                let rings = self.isAsleep
+                self.isAsleep = false
+                self.lock.unlock()
+                var byte: UInt8 = 1
+                if rings { _ = write(self.bell.writer, &byte, 1) }
+            }
         }
 
-        /// Waits for something to happen, hands out ready descriptors, and runs the tasks that can go on.
+        /// Waits for something to happen, hands out ready descriptors, and answers.
         func turn(_ handle: (Int32) -> Void) {
             lock.lock()
-            isAsleep = jobs.isEmpty
+            isAsleep = answers.isEmpty
             let mayWait = isAsleep
             lock.unlock()
             _ = poll(&watched, nfds_t(watched.count), mayWait ? -1 : 0)
             lock.lock()
             isAsleep = false
+            let ready = answers
+            answers.removeAll(keepingCapacity: true)
             lock.unlock()
-            for ready in watched where ready.revents != 0 {
-                if ready.fd == bell.reader {
+            for answer in ready { answer.connection.answer(answer.isKept ? "+" : "-") }
+            for each in watched where each.revents != 0 {
+                if each.fd == bell.reader {
                     var rings: (UInt64, UInt64) = (0, 0)
                     _ = read(bell.reader, &rings, 16)
                 } else {
-                    handle(ready.fd)
-                }
-            }
-            runJobs()
-        }
-
-        private func runJobs() {
-            lock.lock()
-            let ready = jobs
-            jobs.removeAll(keepingCapacity: true)
-            lock.unlock()
-            for job in ready { job.runSynchronously(on: asUnownedTaskExecutor()) }
-        }
-
-        /// Puts a bundle in the queue and tells the connection what became of it.
-        func put(_ content: [UInt8], of connection: FrontConnection, in queue: DiskQueue) {
-            Task(executorPreference: self) {
-                do {
-                    _ = try await queue.enqueue(BenchQueue.message(of: content))
-                    connection.answer("+")
-                } catch {
-                    connection.answer("-")
+                    handle(each.fd)
                 }
             }
         }

@@ -10,6 +10,7 @@ Bars (`limit`) are ratios of figures of this run.
 import argparse
 import contextlib
 import json
+import os
 import pathlib
 import shutil
 import socket
@@ -21,6 +22,7 @@ import bench
 
 SOURCES = pathlib.Path(__file__).parent / "queue"
 DELAY_US = 5000
+WARM_UP_SECONDS = 0.3
 report = bench.Output("queue")
 
 
@@ -50,6 +52,11 @@ def rss_mib(pid):
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS"):
             return int(line.split()[1]) / 1024
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Bench:
@@ -109,7 +116,7 @@ class Bench:
     def front(self, folder, delayed):
         with self.running([self.ours, "front", "--directory", folder / "log"], delayed, text=True,
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-            yield "front", int(json.loads(process.stdout.readline())["port"])
+            yield process.pid, "front", int(json.loads(process.stdout.readline())["port"])
             process.stdin.close()
             process.wait(timeout=60)
 
@@ -119,7 +126,7 @@ class Bench:
         with self.running(["beanstalkd", "-l", "127.0.0.1", "-p", port, "-b", folder, "-z",
                            1 << 20, *sync], delayed, stderr=subprocess.DEVNULL) as process:
             wait_for(port, process)
-            yield "beanstalkd", port
+            yield process.pid, "beanstalkd", port
 
     @contextlib.contextmanager
     def nats(self, folder, delayed, sync=""):
@@ -129,14 +136,18 @@ class Bench:
         with self.running([self.options.nats, "-c", folder / "nats.conf"], delayed,
                           stderr=subprocess.DEVNULL) as process:
             wait_for(port, process)
-            yield "nats", port
+            yield process.pid, "nats", port
 
     def over_sockets(self, server, senders, size, delayed, *arguments):
         folder = self.new_folder()
         try:
-            with server(folder, delayed, *arguments) as (protocol, port):
-                return self.json_of([self.tools / "socket_load", protocol, port, senders, size,
-                                     self.options.seconds])
+            with server(folder, delayed, *arguments) as (pid, protocol, port):
+                before = cpu_seconds(pid)
+                found = self.json_of([self.tools / "socket_load", protocol, port, senders, size,
+                                      self.options.seconds])
+                # Delayed, the process is not the server but what delays it.
+                found["server_cpu_seconds"] = None if delayed else cpu_seconds(pid) - before
+                return found
         finally:
             shutil.rmtree(folder)
 
@@ -189,8 +200,14 @@ def print_figures(key, found, rates):
     report(f"{text}.p50", found["p50_us"] / 1000, "ms")
     report(f"{text}.p99", found["p99_us"] / 1000, "ms", limit=15 if has_bar else None,
            peer="the issue" if has_bar else None)
+    # The run and its warm-up; whoever is pressed for time by neighbours still has a true cost.
+    seconds = found["seconds"] + WARM_UP_SECONDS
+    cpu = found["cpu_seconds"]
     if name not in ("queue", "log", "group_commit"):
-        report(f"{text}.client_cpu", found["cpu_seconds"] / (found["seconds"] + 0.3), "cores")
+        report(f"{text}.client_cpu", cpu / seconds, "cores")
+        cpu = found["server_cpu_seconds"]
+    if cpu is not None and rates[key]:
+        report(f"{text}.cpu", 1e6 * cpu / seconds / rates[key], "us/message")
 
 
 def measure_appends(bench_run):
@@ -224,6 +241,21 @@ def measure_side_by_side(bench_run, senders, size, delayed, rates):
         few = bench_run.group_commit(senders, size, delayed, 2)
         report(label("group_commit_two_threads", senders, size, delayed),
                few["confirmed"] / few["seconds"], "1/s")
+
+
+def measure_serve(bench_run):
+    """POST /bundles to the real server, bundles of one transaction; listeners stand still."""
+    with bench.server(bench_run.options.waybill) as server:
+        for connections in (32, 256):
+            found = server.load({
+                "devices": 1000, "connections": connections, "bundles": 8000,
+                "mix": [{"transactions": 1}], "seals_in_advance": True, "holds_listeners": True,
+                "listeners": 2, "objectives": ["findings==0"]})
+            text = f"serve[{connections}]"
+            report(text, found["totals"]["acknowledged_per_second"], "bundles/s")
+            latency = bench.latency(found, "ack_uncorrected")
+            report(f"{text}.p50", latency["p50"], "ms")
+            report(f"{text}.p99", latency["p99"], "ms")
 
 
 def measure_drain(bench_run):
@@ -306,7 +338,8 @@ def main():
     parser.add_argument("waybill")
     parser.add_argument("nats", help="the nats-server")
     parser.add_argument("--only", help="names of figures, with commas between; all if left out")
-    parser.add_argument("--parts", default="appends,drain,backlog")
+    parser.add_argument("--parts", default="appends,serve,drain,backlog",
+                        help="what is measured")
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--senders", type=int, nargs="+", default=[1, 32, 256])
@@ -320,6 +353,8 @@ def main():
         parts = options.parts.split(",")
         if "appends" in parts:
             measure_appends(bench_run)
+        if "serve" in parts:
+            measure_serve(bench_run)
         if "drain" in parts:
             measure_drain(bench_run)
         if "backlog" in parts:
