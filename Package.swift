@@ -117,7 +117,7 @@ let package = Package(
             swiftSettings: memorySafe),
         .target(
             name: "SegmentedLog",
-            dependencies: ["WaybillThreads", crypto, logging, metrics],
+            dependencies: ["WaybillThreads", "CLibcrypto", crypto, logging, metrics],
             swiftSettings: memorySafe + mutants),
 
         .target(
@@ -268,7 +268,8 @@ let package = Package(
             ],
             path: "Tests/queuebench", swiftSettings: strict),
         .testTarget(
-            name: "SegmentedLogTests", dependencies: ["SegmentedLog", "WaybillThreads", logging],
+            name: "SegmentedLogTests",
+            dependencies: ["SegmentedLog", "WaybillThreads", crypto, logging],
             swiftSettings: strict),
         .testTarget(
             name: "WaybillQueueTests",

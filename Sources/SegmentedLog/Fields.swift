@@ -16,7 +16,9 @@ package struct FieldWriter: Sendable {
     package mutating func integer(_ value: Int64) { integer(UInt64(bitPattern: value)) }
 
     private mutating func integer(_ value: UInt64, byteCount: Int) {
-        for index in 0..<byteCount { bytes.append(UInt8(truncatingIfNeeded: value >> (8 * index))) }
+        unsafe withUnsafeBytes(of: value.littleEndian) { value in
+            unsafe bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: value[..<byteCount]))
+        }
     }
 
     package mutating func raw(_ value: [UInt8]) {
@@ -42,15 +44,28 @@ package struct FieldReader: Sendable {
 
     package var isAtEnd: Bool { rest.isEmpty }
 
-    package mutating func integer<Value: FixedWidthInteger>(_: Value.Type) -> Value? {
-        let width = Value.bitWidth / 8
-        guard rest.count >= width else { return nil }
-        var value: Value = 0
-        for byte in rest.prefix(width).reversed() {
-            value = Value.bitWidth > 8 ? value << 8 : 0
-            value |= Value(truncatingIfNeeded: byte)
-        }
-        rest = rest.dropFirst(width)
+    // Not generic on purpose, as above.
+
+    package mutating func integer(_: UInt8.Type) -> UInt8? { rest.popFirst() }
+    package mutating func integer(_: UInt16.Type) -> UInt16? {
+        integer(byteCount: 2).map { UInt16(truncatingIfNeeded: $0) }
+    }
+    package mutating func integer(_: UInt32.Type) -> UInt32? {
+        integer(byteCount: 4).map { UInt32(truncatingIfNeeded: $0) }
+    }
+    package mutating func integer(_: UInt64.Type) -> UInt64? { integer(byteCount: 8) }
+    package mutating func integer(_: Int32.Type) -> Int32? {
+        integer(byteCount: 4).map { Int32(truncatingIfNeeded: $0) }
+    }
+    package mutating func integer(_: Int64.Type) -> Int64? {
+        integer(byteCount: 8).map { Int64(bitPattern: $0) }
+    }
+
+    private mutating func integer(byteCount: Int) -> UInt64? {
+        guard rest.count >= byteCount else { return nil }
+        var value: UInt64 = 0
+        for byte in rest.prefix(byteCount).reversed() { value = value << 8 | UInt64(byte) }
+        rest = rest.dropFirst(byteCount)
         return value
     }
 

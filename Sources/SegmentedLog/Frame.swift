@@ -63,6 +63,7 @@ struct SegmentCipher: Sendable {
     /// Log id and segment number: what every record of the segment is bound to.
     private let binding: [UInt8]
     private let key: SymmetricKey
+    private let sealer: RecordSealer
 
     init(key: SymmetricKey, logID: [UInt8], segment: UInt64) {
         var writer = FieldWriter(capacity: 24)
@@ -70,17 +71,25 @@ struct SegmentCipher: Sendable {
         writer.integer(segment)
         binding = writer.bytes
         self.key = key
+        sealer = RecordSealer(key: key)
     }
 
     /// Appends the frame of one record to `buffer`. The caller never uses an ordinal twice.
     func seal(_ payload: [UInt8], _ header: FrameHeader, into buffer: inout [UInt8]) throws {
+        let start = buffer.count
         let clear = header.encode()
-        let box = try AES.GCM.seal(
-            payload, using: key, nonce: nonce(header.ordinal),
-            authenticating: binding + clear.dropLast(4))
         buffer.append(contentsOf: clear)
-        buffer.append(contentsOf: box.ciphertext)
-        buffer.append(contentsOf: box.tag)
+        buffer.append(contentsOf: payload)
+        buffer.append(contentsOf: repeatElement(0, count: FrameHeader.tagByteCount))
+        do {
+            try sealer.seal(
+                &buffer, from: start + FrameHeader.byteCount, nonce: nonceBytes(header.ordinal),
+                authenticating: binding, clear.dropLast(4))
+        } catch {
+            // Nothing in the clear is left for a write.
+            buffer.removeSubrange(start...)
+            throw error
+        }
     }
 
     /// The payload of a whole frame; nil if the tag does not confirm it.
@@ -111,9 +120,13 @@ struct SegmentCipher: Sendable {
     }
 
     private func nonce(_ ordinal: UInt32) throws -> AES.GCM.Nonce {
+        try AES.GCM.Nonce(data: nonceBytes(ordinal))
+    }
+
+    private func nonceBytes(_ ordinal: UInt32) -> [UInt8] {
         var writer = FieldWriter(capacity: 12)
         writer.zeros(4)
         writer.integer(UInt64(ordinal))
-        return try AES.GCM.Nonce(data: writer.bytes)
+        return writer.bytes
     }
 }
