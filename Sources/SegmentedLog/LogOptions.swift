@@ -14,8 +14,9 @@ package struct LogOptions: Sendable {
     package var recordBytesMax = 16 << 20
     /// What one write takes together; a larger record is written alone.
     package var batchBytesMax = 8 << 20
-    /// While several records come at a time, writes begin this far apart, so that a sync, which costs
-    /// nearly the same for one record as for many, covers many.
+    /// While several senders are about, a batch waits this long since the last one began for those that
+    /// are still missing, so that a sync, which costs nearly the same for one record as for many,
+    /// covers many. Where a sync takes longer than this, half of its time.
     package var gatheringInterval = Duration.milliseconds(1)
     /// Payloads that may wait in memory; more are refused with ``LogError/overloaded``.
     package var pendingBytesMax = 128 << 20

@@ -22,6 +22,8 @@ struct LogState: Sendable {
     var pending: [PendingAppend] = []
     var pendingBytes = 0
     var deletions: [UInt64] = []
+    /// How many records have to wait before the writer is woken.
+    var wakeCount = 1
     var isClosing = false
     /// Set once, by the writer.
     var failure: LogError?

@@ -18,6 +18,7 @@ struct LogWriter {
     private var deferred: [PendingAppend] = []
     private var deferredDeletions: [UInt64] = []
     private var buffer: [UInt8] = []
+    private var gathering: Gathering
     private let syncTimer = Timer(label: "waybill_log_sync_seconds")
     private let recordCounter = Counter(label: "waybill_log_records_total")
     private let byteCounter = Counter(label: "waybill_log_written_bytes_total")
@@ -37,29 +38,42 @@ struct LogWriter {
         self.nextSequence = nextSequence
         self.logger = logger
         self.onFatal = onFatal
+        gathering = Gathering(interval: factory.options.gatheringInterval)
     }
 
     /// Works until the log is closed or fails.
     mutating func run() {
-        var pace = BatchPace(interval: factory.options.gatheringInterval)
         while true {
             let isBlocked = !deferred.isEmpty || !deferredDeletions.isEmpty
             let hasWork = state.wait(timeout: isBlocked ? Self.retryInterval : nil) { state in
-                state.hasWork ? true : nil
+                state.wakeCount = 1
+                return state.hasWork ? true : nil
             }
-            if hasWork == true { pace.pause() }
-            guard step(&pace) else { return }
+            if hasWork == true { gather() }
+            guard step() else { return }
+        }
+    }
+
+    /// Waits for those who are expected to send with the next batch.
+    private func gather() {
+        let (expected, end) = (gathering.expected, gathering.end)
+        let bytesMax = factory.options.batchBytesMax
+        guard expected > 1, !end.hasPassed else { return }
+        _ = state.wait(timeout: end.remaining) { state in
+            state.wakeCount = expected
+            let isFull = state.pending.count >= expected || state.pendingBytes >= bytesMax
+            return isFull || state.isClosing ? true : nil
         }
     }
 
     /// Does what there is to do by now; false when the log's life is over.
-    mutating func step(_ pace: inout BatchPace) -> Bool {
+    mutating func step() -> Bool {
         let bytesMax = factory.options.batchBytesMax
         let work = state.withLock { $0.takeWork(bytesMax: bytesMax) }
         do {
             switch work ?? .batch([], deletions: []) {
             case .batch(let appends, let deletions):
-                pace.begin(appends.count)
+                gathering.begin(at: .now)
                 try write(appends, deletions: deletions)
                 return true
             case .close:
@@ -161,15 +175,18 @@ struct LogWriter {
         }
         let start = Deadline.now
         try LogError.fatal { () throws(LogError) in try file.synchronize(at: .batch) }
-        syncTimer.recordNanoseconds(Int64(clamping: Deadline.now.nanoseconds - start.nanoseconds))
+        let synced = Deadline.now
+        syncTimer.recordNanoseconds(Int64(clamping: synced.nanoseconds - start.nanoseconds))
         byteCounter.increment(by: buffer.count)
         segment.end += UInt64(buffer.count)
         let (number, end) = (segment.number, segment.end)
-        state.withLock { state in
+        let waiting = state.withLock { state in
             state.segments[number]?.end = end
             let grown = max(state.segments[number]?.fileBytes ?? 0, Int(end))
             state.segments[number]?.fileBytes = grown
+            return state.pending.count
         }
+        gathering.sync(from: start, to: synced, count: inFlight.count, waiting: waiting)
         if buffer.capacity > 4 * factory.options.batchBytesMax { buffer = [] }
     }
 

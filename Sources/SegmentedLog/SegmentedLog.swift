@@ -118,8 +118,7 @@ package final class SegmentedLog: Sendable {
     package func work() -> Bool {
         guard case .caller(let writer) = worker else { return true }
         return writer.withLock { writer in
-            var pace = BatchPace(interval: .zero)
-            if writer?.step(&pace) != true { writer = nil }
+            if writer?.step() != true { writer = nil }
             return writer != nil
         }
     }
@@ -142,19 +141,20 @@ package final class SegmentedLog: Sendable {
         guard payload.count <= options.recordBytesMax else {
             return completion(.failure(.tooLarge(byteCount: payload.count)))
         }
-        let refusal = state.update { state -> LogError? in
-            if let failure = state.failure { return failure }
-            if state.isClosing { return .closed }
+        let (refusal, wakes) = state.withLock { state -> (LogError?, Bool) in
+            if let failure = state.failure { return (failure, false) }
+            if state.isClosing { return (.closed, false) }
             guard
                 recordClass == .control
                     || state.pendingBytes + payload.count <= options.pendingBytesMax
-            else { return .overloaded }
+            else { return (.overloaded, false) }
             state.pending.append(
                 PendingAppend(
                     type: type, payload: payload, recordClass: recordClass, completion: completion))
             state.pendingBytes += payload.count
-            return nil
+            return (nil, state.pending.count == state.wakeCount)
         }
+        if wakes { state.update { _ in } }
         if let refusal { completion(.failure(refusal)) }
     }
 
