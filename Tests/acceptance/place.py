@@ -33,6 +33,16 @@ def needs_root(why):
         pytest.skip(f"root alone {why}")
 
 
+def bound_by_permissions():
+    """Words before a command under which root, too, may read only what permissions let it."""
+    needs_root("can lay down the right to read everything")
+    needs("setpriv")
+    prefix = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    if subprocess.run([*prefix, "true"], capture_output=True).returncode != 0:
+        pytest.skip("root may not lay down rights here")
+    return prefix
+
+
 class Database:
     """One database of a PostgreSQL that several tests share."""
 

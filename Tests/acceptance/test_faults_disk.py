@@ -14,7 +14,7 @@ import subprocess
 import pytest
 
 from ledger import Ledger, Load
-from place import needs, needs_root, settled, until
+from place import bound_by_permissions, needs, needs_root, settled, until
 from server import BINARY, run
 from stranger import transaction
 
@@ -26,6 +26,8 @@ class Faults:
 
     def __init__(self, folder):
         needs("fiu-ctrl")
+        if not all(os.path.exists(library) for library in FIU.split()):
+            pytest.skip("libfiu is not where Debian has it")
         self.fifo = f"{folder}/fiu"
         self.prefix = ["env", f"FIU_CTRL_FIFO={self.fifo}", f"LD_PRELOAD={FIU}"]
 
@@ -261,11 +263,8 @@ def fill_segments(place, ledger, count=4):
 
 
 def test_case_19_a_segment_that_may_not_be_read_delays_and_loses_nothing(make_place):
-    needs_root("can lay down the right to read everything")
-    needs("setpriv")
     place = make_place(
-        "listeners=0", "segment-bytes=1MiB", devices=3,
-        prefix=["setpriv", "--bounding-set", "-dac_override,-dac_read_search"])
+        "listeners=0", "segment-bytes=1MiB", devices=3, prefix=bound_by_permissions())
     ledger = Ledger()
     fill_segments(place, ledger)
     place.server.kill()
@@ -285,11 +284,8 @@ def test_case_19_a_segment_that_may_not_be_read_delays_and_loses_nothing(make_pl
 
 
 def test_case_19_a_segment_that_may_not_be_read_ends_the_start(make_place):
-    needs_root("can lay down the right to read everything")
-    needs("setpriv")
     place = make_place(
-        "listeners=0", "segment-bytes=1MiB", devices=3,
-        prefix=["setpriv", "--bounding-set", "-dac_override,-dac_read_search"])
+        "listeners=0", "segment-bytes=1MiB", devices=3, prefix=bound_by_permissions())
     ledger = Ledger()
     fill_segments(place, ledger)
     place.server.kill()
