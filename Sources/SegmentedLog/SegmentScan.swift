@@ -101,7 +101,12 @@ struct SegmentScan {
         self.end = end
         let isBehindHole = holes.last?.bytes.upperBound == end - UInt64(header.frameByteCount)
         if header.sequence > lastSequence + 1, !isBehindHole {
-            lastGap = lastSequence + 1..<header.sequence
+            let gap = lastSequence + 1..<header.sequence
+            lastGap = gap
+            // What stands in the hole before belongs here.
+            if let hole = holes.last, hole.sequences?.isEmpty == true {
+                holes[holes.count - 1] = Hole(bytes: hole.bytes, sequences: gap)
+            }
         }
         lastSequence = header.sequence
         nextOrdinal = UInt64(header.ordinal) + 1

@@ -178,7 +178,9 @@ struct QueueModel {
     func compare(_ entry: BundleEntry, with number: Int) throws(ModelMismatch) {
         let message = copies[number].message
         guard entry.bundleDigest == message.bundleDigest,
-            entry.partByteCounts == message.parts.map(\.byteCount),
+            entry.partByteCounts == message.parts.map(\.byteCount)
+                // Of a lost one only their sum is remembered.
+                || (entry.state == .lost && entry.partByteCounts == [message.byteCount]),
             entry.receivedAt == message.receivedAt
         else { throw ModelMismatch("what is found is not copy \(number)") }
     }
