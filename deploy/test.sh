@@ -83,7 +83,7 @@ step "build" swift build --build-tests "${strictly[@]}"
 step "ingress tests" swift test --skip-build --filter WaybillIngressTests
 step "load tests" swift test --skip-build --filter WaybillLoadTests
 step "unit tests" swift test --skip-build --skip WaybillIngressTests --skip WaybillLoadTests
-step "simulation" deploy/simulate.sh --seeds 3000
+step "simulation" deploy/simulate.sh --seeds 300
 step "strangers client" strangers_client
 step "demo" run_demo
 step "soak" run_soak

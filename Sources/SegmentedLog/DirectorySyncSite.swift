@@ -12,6 +12,8 @@ package enum DirectorySyncSite: Int, CallSite {
     case newSegment
     /// The end of deleted segments.
     case deletedSegments
+    /// The name of a file of the log's owner.
+    case sealedFile
 }
 
 extension FileSystem {

@@ -13,7 +13,9 @@ package struct IndexFile: Sendable {
 
     private let header: IndexHeader
     private let key: SymmetricKey
-    private let file: any OpenFile
+    /// Opened for each read: there may be more indexes than a process may have files.
+    private let path: String
+    private let fileSystem: any FileSystem
 
     /// Bytes in each section; missing ones are empty.
     package var sectionByteCounts: [Int] { header.sectionByteCounts }
@@ -24,11 +26,13 @@ package struct IndexFile: Sendable {
 
     // MARK: Writing
 
-    /// Writes the file under a draft's name and gives it its own. Nothing is synced: what a power cut
-    /// leaves of it says itself that it is not whole.
+    /// Writes the file under a draft's name and gives it its own.
+    ///
+    /// - Parameter site: nil for a cache: what a power cut leaves of it says itself that it is not
+    ///   whole.
     static func write(
         _ sections: [[UInt8]], about segment: IndexedSegment, to path: String,
-        fileSystem: any FileSystem, masterKey: MasterKey
+        fileSystem: any FileSystem, masterKey: MasterKey, syncingAt site: SyncSite? = nil
     ) throws(LogError) {
         precondition(sections.count <= sectionsMax, "more sections than the header has room for")
         let draft = path + SegmentName.draftSuffix
@@ -37,6 +41,7 @@ package struct IndexFile: Sendable {
             do throws(LogError) {
                 let file = try fileSystem.open(draft, .create)
                 try file.writeAll(content[...], at: 0)
+                if let site { try file.synchronize(at: site) }
                 try fileSystem.rename(draft, to: path)
             } catch {
                 // A draft that stays behind is unlinked at the next opening.
@@ -95,7 +100,7 @@ package struct IndexFile: Sendable {
             let key = header.key(bytes, masterKey),
             try file.byteCount() == IndexHeader.byteCount + header.storedByteCount
         else { return nil }
-        return IndexFile(header: header, key: key, file: file)
+        return IndexFile(header: header, key: key, path: path, fileSystem: fileSystem)
     }
 
     /// What the file says that it was written about.
@@ -113,7 +118,7 @@ package struct IndexFile: Sendable {
         let first = range.lowerBound / Self.chunkBytes
         let last = (range.upperBound - 1) / Self.chunkBytes
         let sectionStart = header.chunksBefore(section)
-        let stored = try file.read(
+        let stored = try fileSystem.open(path, .existing).read(
             at: header.offset(of: section) + first * Self.storedChunkBytes,
             count: (last - first + 1) * Self.storedChunkBytes)
         var bytes: [UInt8] = []

@@ -83,6 +83,10 @@ struct SegmentScan {
         if let start = holeStart {
             close(hole: start..<max(used, start + 1), before: nil)
         }
+        // What is missing for these may have stood behind the last good record.
+        for (index, hole) in holes.enumerated() where hole.sequences?.isEmpty == true {
+            holes[index] = Hole(bytes: hole.bytes, sequences: nil)
+        }
     }
 
     private func record(
@@ -121,7 +125,10 @@ struct SegmentScan {
         let base = UInt64(SegmentHeader.recordsOffset)
         var sequences = sequence.map { lastSequence + 1..<max($0, lastSequence + 1) }
         // Nothing is missing here: what stands here belongs further up.
-        if sequences?.isEmpty == true, let lastGap { sequences = lastGap }
+        if sequences?.isEmpty == true, let gap = lastGap {
+            sequences = gap
+            lastGap = nil
+        }
         let range = base + UInt64(hole.lowerBound)..<base + UInt64(hole.upperBound)
         holes.append(Hole(bytes: range, sequences: sequences))
         syncedHoles.append(false)

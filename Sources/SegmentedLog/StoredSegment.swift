@@ -54,6 +54,13 @@ package struct StoredSegment: Sendable {
         guard let index = try readIndex() else { throw .damaged(segment: number, offset: 0) }
         return index
     }
+
+    /// Unlinks the index, where there is one.
+    package func removeIndex() throws(LogError) {
+        let name = String(IndexFile.path(in: "", number).dropFirst())
+        guard try fileSystem.list(options.directory).contains(name) else { return }
+        try fileSystem.unlink(options.directory + "/" + name)
+    }
 }
 
 /// Who is told of what an opening finds.
@@ -74,6 +81,30 @@ extension SegmentedLog {
             about: IndexedSegment(
                 logID: logID, segment: number, end: info.end, salt: info.salt),
             options: options, fileSystem: fileSystem)
+    }
+
+    /// What a sealed file of the log's owner is about: no segment.
+    private var nothing: IndexedSegment {
+        IndexedSegment(
+            logID: logID, segment: 0, end: 0, salt: [UInt8](repeating: 0, count: 32))
+    }
+
+    /// Writes a sealed file beside the log, in place of any other of this name. Durable on return;
+    /// blocks. The name is to be one of the log's ``LogOptions/otherNames``.
+    ///
+    /// - Throws: ``LogError/diskFull``, ``LogError/io(errno:operation:)``: the old file is still there.
+    package func writeSealed(_ sections: [[UInt8]], named name: String) throws(LogError) {
+        try IndexFile.write(
+            sections, about: nothing, to: options.directory + "/" + name, fileSystem: fileSystem,
+            masterKey: options.masterKey, syncingAt: .sealedFile)
+        try fileSystem.syncDirectory(options.directory, at: .sealedFile)
+    }
+
+    /// Nil if there is no such file, or it is damaged or another log's.
+    package func readSealed(_ name: String) throws(LogError) -> IndexFile? {
+        try IndexFile.open(
+            options.directory + "/" + name, about: nothing, number: 0, logID: logID,
+            fileSystem: fileSystem, masterKeys: [options.masterKey] + options.previousMasterKeys)
     }
 
     /// Reads a closed segment's records, oldest first, and says where there should be some and are

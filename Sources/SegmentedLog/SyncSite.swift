@@ -14,6 +14,8 @@ package enum SyncSite: Int, CallSite {
     case refusedWriteCut
     /// A new segment, before it gets its name.
     case newSegment
+    /// A file of the log's owner.
+    case sealedFile
 }
 
 extension OpenFile {

@@ -9,6 +9,9 @@ internal import WaybillStore
 
 /// Answers of the operator's side.
 enum AdminAnswer {
+    /// How often an answer that takes long says that there is more to come.
+    static let signOfLife = Duration.seconds(5)
+
     static func json(
         _ value: some Encodable, status: HTTPResponse.Status = .ok, headers: HTTPFields = [:]
     ) throws -> Response {

@@ -84,13 +84,16 @@ struct AdminCalls: Sendable {
 
     func queueStatus(deadLetters: Int) -> QueueStatus {
         let status = parts.queue.status
+        let lost = parts.queue.lostBundles
         let age = status.oldestReceivedAt.map { max(0, Timestamp.now.seconds(since: $0)) }
         return QueueStatus(
             depth: status.depth, leased: status.leased, oldestAgeSeconds: age ?? 0,
             bytes: status.bytes, deadLetters: deadLetters, logBytes: status.logBytes,
             segments: status.segments,
             isHealthy: status.isHealthy, isPaused: status.isPaused,
-            isDraining: parts.queueDesk.intake.isDraining, masterKeys: parts.masterKeys())
+            isDraining: parts.queueDesk.intake.isDraining, masterKeys: parts.masterKeys(),
+            lost: lost.count,
+            lostBundles: lost.prefix(100).map { LostBundleReport($0) })
     }
 
     /// 0 while the database does not say; the rest of a status is worth telling without it.

@@ -21,6 +21,10 @@ extension ListenerPool: ListenerControl {}
 /// The queue, as an operator sees it.
 package protocol QueueOverview: Sendable {
     var status: DiskQueueStatus { get }
+    /// Bundles that are lost and were not sent again yet, oldest first.
+    var lostBundles: [LostBundle] { get }
+    /// Reads the whole log, however long that takes.
+    func verify() async throws(QueueError) -> QueueVerification
 }
 
 extension DiskQueue: QueueOverview {}

@@ -47,6 +47,7 @@ package struct AdminService: Service {
         admin.post("queue/pause", use: calls.pause)
         admin.post("queue/resume", use: calls.resume)
         admin.post("queue/drain", use: calls.drain)
+        admin.get("queue/verify", use: calls.verifyQueue)
         admin.get("listeners", use: calls.listeners)
         admin.put("listeners", use: calls.setListeners)
         admin.get("listeners/:number", use: calls.listener)

@@ -20,7 +20,6 @@ struct TrailCalls: Sendable {
     /// Bundles in the queue that a trace lists.
     private static let queuedMax = 50
     /// A walk says so often that it is still at it: proxies and clients end silent connections.
-    private static let signOfLife = Duration.seconds(5)
 
     // MARK: Trace
 
@@ -168,7 +167,7 @@ struct TrailCalls: Sendable {
             do {
                 while goesOn {
                     goesOn = try await walk.step()
-                    if lastSign.duration(to: .now) > Self.signOfLife {
+                    if lastSign.duration(to: .now) > AdminAnswer.signOfLife {
                         try await writer.write(ByteBuffer(string: "\n"))
                         lastSign = .now
                     }

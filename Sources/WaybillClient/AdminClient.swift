@@ -100,6 +100,12 @@ package struct AdminClient: Sendable {
         try await transport.value(.post("/admin/v1/queue/resume"))
     }
 
+    /// Has the server read the queue's whole log; takes as long as it takes.
+    package func verifyQueue() async throws(ClientError) -> QueueReport {
+        try await transport.value(
+            .get("/admin/v1/queue/verify", timeout: .seconds(24 * 3600)))
+    }
+
     /// Takes nothing new; what is in the queue goes on its way.
     package func drainQueue() async throws(ClientError) -> QueueStatus {
         try await transport.value(.post("/admin/v1/queue/drain"))

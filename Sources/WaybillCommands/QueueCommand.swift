@@ -5,6 +5,6 @@ struct QueueCommand: ParsableCommand {
         commandName: "queue", abstract: "Bundles between upload and settling.",
         subcommands: [
             QueueStatusCommand.self, QueuePauseCommand.self, QueueResumeCommand.self,
-            QueueDrainCommand.self,
+            QueueDrainCommand.self, QueueVerifyCommand.self,
         ])
 }

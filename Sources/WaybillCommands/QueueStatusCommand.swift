@@ -39,6 +39,7 @@ extension QueueStatus {
                 }
             table.add(["master key \(key.keyID)", use])
         }
-        return table.text
+        table.add(["lost, to be sent again", String(lost)])
+        return lost == 0 ? table.text : "\(table.text)\n\n\(lostBundles.table)"
     }
 }

@@ -73,7 +73,11 @@ struct BundleCalls: Sendable {
     private func standing(of key: BundleKey) async throws -> BundleStanding? {
         let here = intake.find(key)
         switch here?.state {
-        case .receiving, .queued, .processing, .lost: return here
+        case .receiving, .queued, .processing: return here
+        case .lost:
+            // The queue may not have had the room to write down that it was sent again since.
+            let receipts = try? await store.receipts(of: [key])
+            return receipts?[key].map { BundleStanding($0) } ?? here
         case .settled, .quarantined, .expired, nil: break
         }
         if let receipt = try await store.receipts(of: [key])[key] { return BundleStanding(receipt) }

@@ -246,11 +246,16 @@ package struct QueueStatus: Codable, Sendable, Equatable {
     package var isDraining: Bool
     /// Keys that the log is sealed under, that of new segments first.
     package var masterKeys: [QueueMasterKey]
+    /// Bundles that were acknowledged, are damaged and were not sent again yet.
+    package var lost: Int
+    /// The first of them, at most 100.
+    package var lostBundles: [LostBundleReport]
 
     package init(
         depth: Int, leased: Int, oldestAgeSeconds: Double, bytes: Int, deadLetters: Int,
         logBytes: Int, segments: Int, isHealthy: Bool, isPaused: Bool, isDraining: Bool,
-        masterKeys: [QueueMasterKey]
+        masterKeys: [QueueMasterKey],
+        lost: Int = 0, lostBundles: [LostBundleReport] = []
     ) {
         self.depth = depth
         self.leased = leased
@@ -263,10 +268,13 @@ package struct QueueStatus: Codable, Sendable, Equatable {
         self.isPaused = isPaused
         self.isDraining = isDraining
         self.masterKeys = masterKeys
+        self.lost = lost
+        self.lostBundles = lostBundles
     }
 
     enum CodingKeys: String, CodingKey {
-        case depth, leased, bytes, segments
+        case depth, leased, bytes, segments, lost
+        case lostBundles = "lost_bundles"
         case oldestAgeSeconds = "oldest_age_seconds"
         case deadLetters = "dead_letters"
         case logBytes = "log_bytes"
@@ -296,6 +304,70 @@ package struct QueueMasterKey: Codable, Sendable, Equatable {
         case segments
         case keyID = "key_id"
         case isCurrent = "current"
+    }
+}
+
+/// A bundle that was acknowledged and whose bytes are not what they were.
+package struct LostBundleReport: Codable, Sendable, Equatable {
+    package var deviceID: DeviceID
+    package var bundleID: BundleID
+    /// The bundle's number in the queue's log.
+    package var sequence: UInt64
+    package var bytes: Int
+    package var receivedAt: Timestamp
+    package var foundAt: Timestamp
+
+    package init(
+        deviceID: DeviceID, bundleID: BundleID, sequence: UInt64, bytes: Int,
+        receivedAt: Timestamp, foundAt: Timestamp
+    ) {
+        self.deviceID = deviceID
+        self.bundleID = bundleID
+        self.sequence = sequence
+        self.bytes = bytes
+        self.receivedAt = receivedAt
+        self.foundAt = foundAt
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case sequence, bytes
+        case deviceID = "device_id"
+        case bundleID = "bundle_id"
+        case receivedAt = "received_at"
+        case foundAt = "found_at"
+    }
+}
+
+/// `GET /admin/v1/queue/verify`: the loss report.
+package struct QueueReport: Codable, Sendable, Equatable {
+    /// Segments of the log that were read.
+    package var segments: Int
+    /// Records in them that are what was written.
+    package var records: Int
+    /// Damage that was found now, in words; some of it may have hit nothing that is still needed.
+    package var faults: [String]
+    /// Bundles that are lost and were not sent again yet, whenever that was found.
+    package var lost: Int
+    /// The first of them, at most 1000.
+    package var lostBundles: [LostBundleReport]
+    /// Why the walk ended before its end.
+    package var error: String?
+
+    package init(
+        segments: Int, records: Int, faults: [String], lost: Int, lostBundles: [LostBundleReport],
+        error: String? = nil
+    ) {
+        self.segments = segments
+        self.records = records
+        self.faults = faults
+        self.lost = lost
+        self.lostBundles = lostBundles
+        self.error = error
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case segments, records, faults, lost, error
+        case lostBundles = "lost_bundles"
     }
 }
 

@@ -29,15 +29,21 @@ extension DiskQueue {
         try await writePause()
     }
 
-    /// On a thread of its own: it waits for the disk, and happens rarely.
+    /// It waits for the disk, and happens rarely.
     private func writePause() async throws(QueueError) {
+        try await onThread("queue-pause") { () throws(QueueError) in try self.writePauseHere() }
+    }
+
+    /// Runs what blocks on a thread of its own.
+    func onThread<Value: Sendable>(
+        _ name: String, _ work: @escaping @Sendable () throws(QueueError) -> Value
+    ) async throws(QueueError) -> Value {
         let result = await withCheckedContinuation {
-            (continuation: CheckedContinuation<Result<Void, QueueError>, Never>) in
+            (continuation: CheckedContinuation<Result<Value, QueueError>, Never>) in
             do throws(ThreadError) {
-                _ = try NamedThread(name: "queue-pause") {
+                _ = try NamedThread(name: name) {
                     do throws(QueueError) {
-                        try self.writePauseHere()
-                        continuation.resume(returning: .success(()))
+                        continuation.resume(returning: .success(try work()))
                     } catch {
                         continuation.resume(returning: .failure(error))
                     }
@@ -50,7 +56,7 @@ extension DiskQueue {
                 }
             }
         }
-        try result.get()
+        return try result.get()
     }
 
     /// As ``pause()`` and ``resume()``, on the caller's thread; blocks.
@@ -100,10 +106,9 @@ extension DiskQueue {
                     number.flatMap { shared.state.shelf[$0]?.index }
                 )
             }
-            if let known {
-                found.append((sequence, known))
-            } else if let row = try index?.readRow(of: sequence) {
-                found.append((sequence, row.bundle))
+            // One that cannot be read now is found again when its turn comes.
+            if let bundle = known ?? (try? index?.readRow(of: sequence))?.bundle {
+                found.append((sequence, bundle))
             }
         }
         let suspects = found

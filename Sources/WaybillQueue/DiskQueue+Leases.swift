@@ -24,7 +24,7 @@ extension DiskQueue {
             case .granted(let grants, let expires):
                 let deliveries = try load(grants)
                 if !deliveries.isEmpty { return Lease(deliveries: deliveries, expires: expires) }
-            case .mustLoad(let orders): try load(orders)
+            case .mustLoad(let orders): load(orders)
             case .replan: continue
             case .ended: return nil
             case .failed: throw .unhealthy
@@ -52,30 +52,38 @@ extension DiskQueue {
         }
     }
 
-    /// Reads the next rows of devices whose bundles are on disk only.
-    private func load(_ orders: [LoadOrder]) throws(QueueError) {
+    /// Reads the next rows of devices whose bundles are on disk only. Those whose rows cannot be read
+    /// come again later, and stand in nobody's way.
+    private func load(_ orders: [LoadOrder]) {
         var loaded: [LoadedRows] = []
-        var failure: LogError?
+        var failed: [DeviceID] = []
+        var rebuilt: Set<UInt64> = []
         for order in orders {
-            guard failure == nil else {
-                loaded.append(LoadedRows(order: order, rows: [], next: Int(order.run.row)))
-                continue
-            }
+            let segment = order.index.segment
+            // To be asked again, of the index that was made anew.
+            let again = LoadedRows(order: order, rows: [], next: Int(order.run.row))
             do throws(LogError) {
-                loaded.append(try order.read())
+                loaded.append(rebuilt.contains(segment) ? again : try order.read())
             } catch {
-                failure = error
-                loaded.append(LoadedRows(order: order, rows: [], next: Int(order.run.row)))
-                if case .damaged = error { indexing.rebuildSoon(order.index.segment) }
+                logger.warning(
+                    "an index of the log cannot be read",
+                    metadata: [
+                        "queue.segment": "\(segment)", "queue.error": "\(error.shortDescription)",
+                    ])
+                if case .damaged = error, indexing.rebuildNow(segment) {
+                    rebuilt.insert(segment)
+                    loaded.append(again)
+                } else {
+                    failed.append(order.device)
+                }
             }
         }
-        let found = loaded
+        let (found, postponed) = (loaded, failed)
         shared.update { shared in
             for rows in found { shared.state.take(rows) }
+            let due = clock().advanced(by: .seconds(1))
+            for device in postponed { shared.state.postpone(device, until: due) }
         }
-        guard let failure else { return }
-        if case .damaged = failure, !hasThreads { _ = indexing.run() }
-        throw QueueError(failure, ofIndex: true)
     }
 
     /// Reads the messages of granted bundles; those that cannot be read any more are left out.
@@ -118,6 +126,7 @@ extension DiskQueue {
         Counter(label: "waybill_bundles_lost_total").increment()
         let effect = shared.update { $0.state.lose(grant.sequence, now: clock()) }
         write(effect) {}
+        indexing.wake()
     }
 
     /// After a failed read: all bundles of the lease that are left go back, uncharged.
@@ -140,6 +149,7 @@ extension DiskQueue {
             return try shared.state.settle(deliveries, results, now: clock())
         }
         write(effect, whenDurable: whenDurable)
+        if results.contains(.lost) { indexing.wake() }
     }
 
     /// Records what a settlement changed.
@@ -148,21 +158,24 @@ extension DiskQueue {
     ) {
         guard !effect.entries.isEmpty else { return whenDurable() }
         let record = SettlementRecord(time: wallClock(), entries: effect.entries)
-        let settlements = effect.entries.map {
-            IndexedSettlement(entry: $0, time: record.time, bytes: $0.bytes)
-        }
         log.append(
             type: QueueRecord.settlementType, payload: record.encode(), recordClass: .control
         ) { result in
             switch result {
             case .success(let appended):
                 let segment = appended.position.segment
-                let isNewSegment = self.shared.withLock { shared in
-                    defer { shared.state.shelf.add(settlements, in: segment) }
-                    return segment > shared.state.shelf.newest
+                let settlements = record.entries.map {
+                    IndexedSettlement(
+                        entry: $0, time: record.time, bytes: $0.bytes, record: appended.sequence)
+                }
+                let hasIndexWork = self.shared.withLock { shared in
+                    let losses = shared.state.lost.version
+                    let isNewSegment = segment > shared.state.shelf.newest
+                    shared.state.noteDurable(settlements, in: segment)
+                    return isNewSegment || shared.state.lost.version != losses
                 }
                 whenDurable()
-                if isNewSegment { self.indexing.wake() }
+                if hasIndexWork { self.indexing.wake() }
                 self.deleteSegments()
             case .failure(let error):
                 // A restart delivers the bundles again, and the database knows that it has them.

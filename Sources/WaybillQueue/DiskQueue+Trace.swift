@@ -55,7 +55,10 @@ extension DiskQueue {
         var found = resident
         do throws(LogError) {
             for index in candidates {
-                for row in try index.readRows(of: bundleID) { found[row.sequence] = row.bundle }
+                let rows = try indexing.reading(index) { index throws(LogError) in
+                    try index.readRows(of: bundleID)
+                }
+                for row in rows { found[row.sequence] = row.bundle }
             }
             for order in runs {
                 for row in try order.read().rows { found[row.sequence] = row.bundle }

@@ -19,7 +19,7 @@ extension DiskQueueOptions {
         options.reserveBytes = reserveBytes
         options.recordBytesMax = recordBytesMax
         options.freeBytesFloor = freeBytesFloor
-        options.otherNames = [QueuePause.fileName, OpeningMarks.fileName]
+        options.otherNames = [QueuePause.fileName, OpeningMarks.fileName, LossFile.fileName]
         return options
     }
 

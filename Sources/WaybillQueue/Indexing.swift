@@ -9,28 +9,28 @@ struct IndexBuild: Sendable {
     let filter: BundleFilter
     let devices: [IndexedDevice]
 
-    /// Writes the index of a closed segment from what is in memory of it; nil if nothing is.
-    ///
-    /// - Throws: ``LogError/diskFull``, ``LogError/io(errno:operation:)``: nothing is lost then.
-    static func make(
-        _ shelf: SegmentShelf, _ segment: StoredSegment
-    ) throws(LogError) -> IndexBuild? {
-        guard let known = shelf[segment.number] else { return nil }
-        return try make(
-            bundles: known.bundles, settlements: known.settlements, segment)
-    }
-
+    /// Writes the index of a closed segment; where that cannot be done now, it stays in memory.
     static func make(
         bundles: [(sequence: UInt64, bundle: QueuedBundle)], settlements: [IndexedSettlement],
-        _ segment: StoredSegment
+        _ segment: StoredSegment, _ logger: Logger
     ) throws(LogError) -> IndexBuild {
         let draft = SegmentIndex.draft(
             bundles, from: bundles.first?.sequence ?? 0, settlements: settlements)
-        let file = try segment.writeIndex(draft.sections)
-        guard let index = try SegmentIndex(file, of: segment.number) else {
+        var source = SegmentIndex.Source.memory(draft.sections)
+        do throws(LogError) {
+            source = .file(try segment.writeIndex(draft.sections))
+        } catch {
+            logger.warning(
+                "an index of the log cannot be written",
+                metadata: [
+                    "queue.segment": "\(segment.number)",
+                    "queue.error": "\(error.shortDescription)",
+                ])
+        }
+        guard let index = try SegmentIndex(source, of: segment.number) else {
             throw .damaged(segment: segment.number, offset: 0)
         }
-        return IndexBuild(index: index, filter: try index.readFilter(), devices: draft.devices)
+        return IndexBuild(index: index, filter: draft.filter, devices: draft.devices)
     }
 }
 
@@ -49,6 +49,8 @@ final class Indexing: Sendable {
     private let logger: Logger
     private let work = Monitor(Work())
     private let thread: Monitor<NamedThread?>
+    /// The losses that are written down.
+    private let writtenLosses: Monitor<Int>
 
     /// Devices whose bundles go out of memory while the queue stands still.
     private static let sliceMax = 128
@@ -61,6 +63,9 @@ final class Indexing: Sendable {
         self.log = log
         self.logger = logger
         thread = Monitor(nil)
+        // Those that are known are written once more: the master key may be another one now.
+        writtenLosses = Monitor(
+            shared.withLock { $0.state.lost.count == 0 ? $0.state.lost.version : -1 })
         guard hasThread else { return }
         let started = try NamedThread(name: "queue-index") { [weak self, work] in
             var interval: Duration?
@@ -77,6 +82,10 @@ final class Indexing: Sendable {
         thread.withLock { $0 = started }
     }
 
+    deinit {
+        work.update { $0.isClosed = true }
+    }
+
     /// There may be something to do.
     func wake() {
         work.update { $0.isDue = true }
@@ -87,6 +96,32 @@ final class Indexing: Sendable {
         work.update { work in
             work.damaged.insert(segment)
             work.isDue = true
+        }
+    }
+
+    /// Makes an index anew that is not what was written; false if that is to be tried again.
+    func rebuildNow(_ segment: UInt64) -> Bool {
+        do throws(LogError) {
+            try rebuild(segment)
+            return true
+        } catch {
+            rebuildSoon(segment)
+            return false
+        }
+    }
+
+    /// Reads an index; one that is damaged is made again first, which blocks for as long as that takes.
+    func reading<Value>(
+        _ index: SegmentIndex, _ read: (SegmentIndex) throws(LogError) -> Value
+    ) throws(LogError) -> Value {
+        do throws(LogError) {
+            return try read(index)
+        } catch {
+            guard case .damaged = error else { throw error }
+            try rebuild(index.segment)
+            let made = shared.withLock { $0.state.shelf[index.segment]?.index }
+            guard let made else { throw error }
+            return try read(made)
         }
     }
 
@@ -106,13 +141,40 @@ final class Indexing: Sendable {
                 try rebuild(segment)
                 work.withLock { _ = $0.damaged.remove(segment) }
             }
+            try writeLosses()
             while !work.withLock({ $0.isClosed }), try indexNext() {}
-            return true
+            return try writeRest()
         } catch {
             logger.warning(
                 "an index of the log is to be tried again", metadata: ["queue.error": "\(error)"])
             return false
         }
+    }
+
+    /// Writes the indexes that are in memory only; false if there are some left.
+    private func writeRest() throws(LogError) -> Bool {
+        let unwritten = shared.withLock { $0.state.shelf.unwrittenIndexes }
+        for index in unwritten {
+            guard let sections = index.unwritten, let segment = log.storedSegment(index.segment)
+            else { continue }
+            let file: IndexFile
+            do throws(LogError) {
+                file = try segment.writeIndex(sections)
+            } catch {
+                return false
+            }
+            guard let written = try SegmentIndex(.file(file), of: index.segment) else { continue }
+            let isThere = shared.withLock { $0.state.shelf.setWritten(written) }
+            if !isThere { try segment.removeIndex() }
+        }
+        return true
+    }
+
+    private func writeLosses() throws(LogError) {
+        let (lost, last) = shared.withLock { ($0.state.lost, $0.state.lostThrough) }
+        guard lost.version != writtenLosses.withLock({ $0 }) else { return }
+        try LossFile(log: log).write(lost.all, through: last)
+        writtenLosses.withLock { $0 = lost.version }
     }
 
     /// Always the lowest one first: bundles of a device go out of memory in their order.
@@ -125,26 +187,29 @@ final class Indexing: Sendable {
             return false
         }
         let built = try IndexBuild.make(
-            bundles: known.bundles, settlements: known.settlements, segment)
-        install(built, of: number)
-        return true
-    }
-
-    private func install(_ built: IndexBuild, of number: UInt64) {
-        shared.withLock { shared in
-            if shared.state.shelf[number] != nil {
-                shared.state.setIndex(built.index, built.filter)
-            }
+            bundles: known.bundles, settlements: known.settlements, segment, logger)
+        let isThere = shared.withLock { shared in
+            guard shared.state.shelf[number] != nil else { return false }
+            shared.state.setIndex(built.index, built.filter)
+            return true
+        }
+        guard isThere else {
+            // It was settled and deleted meanwhile.
+            try segment.removeIndex()
+            return true
         }
         for start in stride(from: 0, to: built.devices.count, by: Self.sliceMax) {
             let slice = built.devices[start..<min(start + Self.sliceMax, built.devices.count)]
             shared.withLock { $0.state.convert(slice, of: number) }
         }
+        return true
     }
 
     /// Makes an index anew from the segment's records. What is in neither is lost.
     func rebuild(_ number: UInt64) throws(LogError) {
-        guard let segment = log.storedSegment(number) else { return }
+        guard let segment = log.storedSegment(number) else {
+            return shared.update { $0.state.abandon(number) }
+        }
         var bundles: [(sequence: UInt64, bundle: QueuedBundle)] = []
         var settlements: [IndexedSettlement] = []
         _ = try LogError.catching {
@@ -156,12 +221,15 @@ final class Indexing: Sendable {
                         (record.sequence, QueuedBundle(message, position: record.position)))
                 } else if let settlement = SettlementRecord(record.payload) {
                     settlements += settlement.entries.map {
-                        IndexedSettlement(entry: $0, time: settlement.time, bytes: $0.bytes)
+                        IndexedSettlement(
+                            entry: $0, time: settlement.time, bytes: $0.bytes,
+                            record: record.sequence)
                     }
                 }
             }
         }
-        let built = try IndexBuild.make(bundles: bundles, settlements: settlements, segment)
+        let built = try IndexBuild.make(
+            bundles: bundles, settlements: settlements, segment, logger)
         let found = Set(bundles.map(\.sequence))
         let gone = shared.update { shared in
             shared.state.replaceIndex(built, found: found)

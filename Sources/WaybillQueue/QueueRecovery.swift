@@ -10,6 +10,10 @@ final class QueueRecovery {
     private let wallClock: Timestamp
     private let logger: Logger
     private var lastSequence: UInt64 = 0
+    /// The records that speak of losses, by the sequence of the bundle.
+    private var recordsOfLosses: [UInt64: UInt64] = [:]
+    /// Segments whose records are gone and whose index is there.
+    private var gone: [(segment: StoredSegment, index: SegmentIndex)] = []
 
     init(state: QueueState, now: Deadline, wallClock: Timestamp, logger: Logger) {
         self.state = state
@@ -22,36 +26,30 @@ final class QueueRecovery {
     func begin(_ segment: StoredSegment) throws -> Bool {
         do {
             guard let file = try segment.readIndex(),
-                let index = try SegmentIndex(file, of: segment.number)
+                let index = try SegmentIndex(.file(file), of: segment.number)
             else { return false }
             let bits = try index.readSequences()
             state.adopt(
                 index, try index.readFilter(), bits, devices: try index.readDevices())
             lastSequence = max(lastSequence, bits.last ?? 0)
-            try apply(try index.readSettlements(), in: segment.number)
+            apply(try index.readSettlements(), in: segment.number)
+            if segment.isGone { gone.append((segment, index)) }
             return true
-        } catch LogError.damaged {
+        } catch {
             // What was taken in of it is found again in the records, or is gone with them.
+            logger.warning(
+                "an index of the log cannot be read",
+                metadata: ["queue.segment": "\(segment.number)", "queue.error": "\(error)"])
             state.drop(segment.number)
             return false
         }
     }
 
     /// Puts a closed segment that was read into an index, so that it need not stay in memory.
-    func end(_ segment: StoredSegment) throws {
-        let built: IndexBuild
-        do throws(LogError) {
-            guard let made = try IndexBuild.make(state.shelf, segment) else { return }
-            built = made
-        } catch {
-            logger.warning(
-                "a segment of the log got no index",
-                metadata: [
-                    "queue.segment": "\(segment.number)",
-                    "queue.error": "\(error.shortDescription)",
-                ])
-            return
-        }
+    func end(_ segment: StoredSegment) throws(LogError) {
+        guard let known = state.shelf[segment.number] else { return }
+        let built = try IndexBuild.make(
+            bundles: known.bundles, settlements: known.settlements, segment, logger)
         state.noteSizes(of: segment.number)
         state.setIndex(built.index, built.filter)
         state.convert(built.devices[...], of: segment.number)
@@ -71,7 +69,9 @@ final class QueueRecovery {
                 throw QueueError.corrupt(
                     "record \(record.sequence) is a settlement of another version")
             }
-            try apply(state.settlements(of: settlement), in: record.position.segment, isKept: true)
+            apply(
+                state.settlements(of: settlement, at: record.sequence),
+                in: record.position.segment, isKept: true)
         default:
             throw QueueError.corrupt(
                 "record \(record.sequence) has the unknown type \(record.type)")
@@ -80,19 +80,91 @@ final class QueueRecovery {
 
     private func apply(
         _ settlements: [IndexedSettlement], in segment: UInt64, isKept: Bool = false
-    ) throws {
+    ) {
         let lost = state.replay(
             settlements, in: segment, now: now, wallClock: wallClock, isKept: isKept)
-        for sequence in lost {
+        for settlement in settlements where settlement.entry.outcome == .lost {
+            recordsOfLosses[settlement.entry.sequence] = settlement.record
+        }
+        for settlement in lost {
+            let sequence = settlement.entry.sequence
+            // Where its index cannot be read, the file of losses may still name it.
             guard let number = state.shelf.segment(of: sequence),
-                let row = try state.shelf[number]?.index?.readRow(of: sequence)
+                let row = try? state.shelf[number]?.index?.readRow(of: sequence)
             else { continue }
-            state.addLost(row.bundle)
+            state.addLost(
+                LostBundle(row.bundle, sequence: sequence, foundAt: settlement.time))
         }
     }
 
-    func finish() -> QueueState {
+    /// Ends what lay in segments that are gone, and remembers it where a restart finds it.
+    ///
+    /// - Parameter file: says which bundles were lost before.
+    func finish(_ file: LossFile) -> QueueState {
+        do throws(LogError) {
+            let (known, last) = try file.read()
+            let named = Set(known.map(\.sequence))
+            for bundle in known { state.addLost(bundle) }
+            for bundle in state.lost.all {
+                let record = recordsOfLosses[bundle.sequence] ?? .max
+                // What the file heeds and does not name was sent again.
+                if wasSentAgain(bundle) || (record <= last && !named.contains(bundle.sequence)) {
+                    state.removeLost(bundle.key)
+                }
+            }
+            if !gone.isEmpty { try loseGone(file) }
+        } catch {
+            // The indexes of what is gone are still there: the next start tries again.
+            logger.error(
+                "lost bundles cannot be written down",
+                metadata: ["queue.error": "\(error.shortDescription)"])
+        }
+        // Of those that are settled, a later one may wait on disk.
+        for key in state.finishedKeys where isWaiting(key) { state.forget(key) }
         state.endReplay(through: lastSequence)
         return state
+    }
+
+    /// Whether a bundle of this key waits on disk, or may do so: an index cannot be read now.
+    private func isWaiting(_ key: BundleKey) -> Bool {
+        state.shelf.candidates(key.bundleID).contains { index in
+            guard let rows = try? index.readRows(of: key.bundleID) else { return true }
+            return rows.contains { row in
+                row.bundle.key == key && state.shelf.isLive(row.sequence)
+            }
+        }
+    }
+
+    private func loseGone(_ file: LossFile) throws(LogError) {
+        for (segment, index) in gone {
+            var rows: [IndexRow] = []
+            do throws(LogError) {
+                try index.forEachRow { rows.append($0) }
+            } catch {
+                logger.error(
+                    "not all bundles of a segment that is gone can be named",
+                    metadata: [
+                        "queue.segment": "\(segment.number)",
+                        "queue.error": "\(error.shortDescription)",
+                    ])
+            }
+            state.lose(rows, of: segment.number, at: wallClock)
+        }
+        logger.error(
+            "segments of the log are gone: devices are told to send their bundles again",
+            metadata: ["queue.lost": "\(state.lost.count)"])
+        try file.write(state.lost.all, through: state.lostThrough)
+        for (segment, _) in gone { try segment.removeIndex() }
+    }
+
+    /// A later bundle of the same key is in the log, as far as that can be read.
+    private func wasSentAgain(_ bundle: LostBundle) -> Bool {
+        if let entry = state.find(bundle.key), entry.state != .lost { return true }
+        return state.shelf.indexes(naming: bundle.key.bundleID).contains { index in
+            ((try? index.readRows(of: bundle.key.bundleID)) ?? []).contains { row in
+                row.bundle.key == bundle.key
+                    && (row.sequence > bundle.sequence || state.shelf.isLive(row.sequence))
+            }
+        }
     }
 }

@@ -69,9 +69,9 @@ extension QueueState {
         var isFull = false
         for _ in 0..<ready.count {
             // Taken out while it changes, so that its line is not copied.
-            guard !isFull, let next = ready.popFirst(places: request.bundlesMax - chosen.count),
-                var device = devices.removeValue(forKey: next.device)
+            guard !isFull, let next = ready.popFirst(places: request.bundlesMax - chosen.count)
             else { break }
+            guard var device = devices.removeValue(forKey: next.device) else { continue }
             let count = chosen.count
             isFull = takeShare(
                 of: &device, min(next.share, request.bundlesMax - count), &chosen, &bytes,
@@ -94,11 +94,15 @@ extension QueueState {
         }
         if device.needsLoading {
             defer { devices[deviceID] = device }
-            guard !device.isLoading, let order = loadOrder(deviceID, device, limit: 8) else {
-                return nil
+            guard !device.isLoading else { return nil }
+            // Runs in segments that are gone name nothing that is to be delivered.
+            while device.needsLoading {
+                if let order = loadOrder(deviceID, device, limit: 8) {
+                    device.isLoading = true
+                    return .mustLoad([order])
+                }
+                _ = device.runs.popFirst()
             }
-            device.isLoading = true
-            return .mustLoad([order])
         }
         guard device.first() != nil, ready.remove(deviceID, of: device.tenant) else {
             if !device.isEmpty { devices[deviceID] = device }
@@ -126,8 +130,13 @@ extension QueueState {
         var orders: [LoadOrder] = []
         let limit = max(8, 2 * bundlesMax / max(1, ready.count))
         while next.count < bundlesMax, let (device, tenant, _) = ready.popFirst(places: 1) {
+            guard let line = devices[device], !line.isEmpty else {
+                // All that its runs named was done.
+                devices[device] = nil
+                continue
+            }
             next.append((device, tenant))
-            guard let line = devices[device], line.needsLoading, !line.isLoading else { continue }
+            guard line.needsLoading, !line.isLoading else { continue }
             if let order = loadOrder(device, line, limit: limit) {
                 devices[device]?.isLoading = true
                 orders.append(order)
@@ -254,7 +263,7 @@ extension QueueState {
         effect.entries.append(entry(sequence, bundle, .charged))
     }
 
-    private func entry(
+    func entry(
         _ sequence: UInt64, _ bundle: QueuedBundle, _ outcome: SettlementRecord.Outcome
     ) -> SettlementRecord.Entry {
         SettlementRecord.Entry(
@@ -371,8 +380,21 @@ extension QueueState {
         }
         guard device.leased == 0, !device.isEmpty else { return }
         guard let due = device.due else { return ready.append(deviceID, of: device.tenant) }
+        delay(deviceID, until: due)
+    }
+
+    private mutating func delay(_ deviceID: DeviceID, until due: Deadline) {
         let index = delayed.firstIndex { $0.due <= due } ?? delayed.count
         delayed.insert((due, deviceID), at: index)
+    }
+
+    /// A device's rows could not be read: it comes again later.
+    mutating func postpone(_ deviceID: DeviceID, until due: Deadline) {
+        guard let tenant = devices[deviceID]?.tenant else { return }
+        devices[deviceID]?.isLoading = false
+        guard ready.remove(deviceID, of: tenant) else { return }
+        devices[deviceID]?.due = due
+        delay(deviceID, until: due)
     }
 
     private mutating func promoteDelayed(now: Deadline) {

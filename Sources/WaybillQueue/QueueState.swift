@@ -62,7 +62,9 @@ struct QueueState: Sendable {
     private var reserved: Set<BundleKey> = []
     private var finished: [BundleKey: (entry: BundleEntry, until: Deadline)] = [:]
     private var finishedOrder = Line<(key: BundleKey, until: Deadline)>()
-    private var lost: LostBundles
+    private(set) var lost: LostBundles
+    /// The last record that says of a bundle that it is lost.
+    private(set) var lostThrough: UInt64 = 0
     /// Bytes of bundles that an opening has read and that are in an index by now.
     private var sizes: [UInt64: Int] = [:]
 
@@ -80,7 +82,7 @@ struct QueueState: Sendable {
         if let sequence = sequences[key], let bundle = bundles[sequence] {
             return bundle.entry(bundle.holder == 0 ? .queued : .processing)
         }
-        return finished[key]?.entry ?? lost[key]
+        return finished[key]?.entry ?? lost[key]?.entry
     }
 
     // MARK: Coming in
@@ -106,11 +108,7 @@ struct QueueState: Sendable {
     /// - Returns: true if its device had nothing to hand out before.
     mutating func insert(_ bundle: QueuedBundle, sequence: UInt64) -> Bool {
         reserved.remove(bundle.key)
-        // A second record of a key can only be the rest of a write that was refused.
-        guard sequences[bundle.key] == nil else {
-            shelf.notice(bundle.position.segment)
-            return false
-        }
+        // While a log is read, an older one of the same key may still wait for its settlement.
         finished[bundle.key] = nil
         lost.remove(bundle.key)
         sequences[bundle.key] = sequence
@@ -130,16 +128,28 @@ struct QueueState: Sendable {
 
     /// Takes a bundle out for good and remembers what became of it.
     mutating func finish(
-        _ sequence: UInt64, _ outcome: BundleState, until: Deadline
+        _ sequence: UInt64, _ outcome: BundleState, until: Deadline, at time: Timestamp = .now
     ) {
         guard let bundle = bundles.removeValue(forKey: sequence) else { return }
-        sequences[bundle.key] = nil
+        let isNewest = dropKey(of: bundle, sequence)
         forget(sequence)
         _ = shelf.finish(sequence, bytes: bundle.sizes.total)
         if bundle.holder != 0 { leasedCount -= 1 }
-        guard outcome != .lost else { return lost.add(bundle.entry(.lost), for: bundle.key) }
+        guard isNewest else { return }
+        guard outcome != .lost else {
+            return lost.add(LostBundle(bundle, sequence: sequence, foundAt: time))
+        }
         finished[bundle.key] = (bundle.entry(outcome), until)
         finishedOrder.append((bundle.key, until))
+    }
+
+    /// The bundle is not found by its key in memory any more; false if a later one is.
+    private mutating func dropKey(of bundle: QueuedBundle, _ sequence: UInt64) -> Bool {
+        guard let newest = sequences[bundle.key], newest != sequence else {
+            sequences[bundle.key] = nil
+            return true
+        }
+        return false
     }
 
     private mutating func forget(_ sequence: UInt64) {
@@ -184,7 +194,7 @@ struct QueueState: Sendable {
             let run = DeviceLine.Run(segment: UInt32(segment), row: entry.firstRow)
             for sequence in device.convert(through: last, to: run) {
                 if let bundle = bundles.removeValue(forKey: sequence) {
-                    sequences[bundle.key] = nil
+                    _ = dropKey(of: bundle, sequence)
                 }
             }
             devices[entry.id] = device
@@ -202,7 +212,7 @@ struct QueueState: Sendable {
         for row in loaded.rows {
             guard shelf.isLive(row.sequence), bundles[row.sequence] == nil else { continue }
             bundles[row.sequence] = row.bundle
-            sequences[row.bundle.key] = row.sequence
+            sequences[row.bundle.key] = max(row.sequence, sequences[row.bundle.key] ?? 0)
             device.waiting.append(row.sequence)
         }
         if let next = loaded.next {
@@ -253,12 +263,12 @@ struct QueueState: Sendable {
 
     /// Applies what an index says of settlements in its segment.
     ///
-    /// - Returns: the bundles that were lost, as far as they are known on disk only.
+    /// - Returns: those of bundles that were lost, as far as they are known on disk only.
     mutating func replay(
         _ settlements: [IndexedSettlement], in segment: UInt64, now: Deadline, wallClock: Timestamp,
         isKept: Bool
-    ) -> [UInt64] {
-        var lost: [UInt64] = []
+    ) -> [IndexedSettlement] {
+        var lost: [IndexedSettlement] = []
         var applied: [IndexedSettlement] = []
         for settlement in settlements {
             let entry = settlement.entry
@@ -272,15 +282,17 @@ struct QueueState: Sendable {
                 charges[entry.sequence] = Charge(attempts: attempts, since: since)
                 continue
             }
+            if state == .lost { lostThrough = max(lostThrough, settlement.record) }
             if bundles[entry.sequence] != nil {
                 finish(
                     entry.sequence, state,
-                    until: now.advanced(by: max(.zero, options.settledRetention - age)))
+                    until: now.advanced(by: max(.zero, options.settledRetention - age)),
+                    at: settlement.time)
             } else {
                 forget(entry.sequence)
                 let bytes = sizes[entry.sequence] ?? settlement.bytes
                 _ = shelf.finish(entry.sequence, bytes: bytes)
-                if state == .lost { lost.append(entry.sequence) }
+                if state == .lost { lost.append(settlement) }
             }
         }
         shelf.add(applied, in: segment, isKept: isKept)
@@ -289,11 +301,11 @@ struct QueueState: Sendable {
     }
 
     /// What a record in the log says, with the sizes that an old one does not tell.
-    func settlements(of record: SettlementRecord) -> [IndexedSettlement] {
+    func settlements(of record: SettlementRecord, at sequence: UInt64) -> [IndexedSettlement] {
         record.entries.map { entry in
             let bytes = bundles[entry.sequence]?.sizes.total ?? sizes[entry.sequence]
             return IndexedSettlement(
-                entry: entry, time: record.time, bytes: bytes ?? entry.bytes)
+                entry: entry, time: record.time, bytes: bytes ?? entry.bytes, record: sequence)
         }
     }
 
@@ -312,10 +324,68 @@ struct QueueState: Sendable {
         }
     }
 
-    /// A bundle that was lost before the start, as its index tells of it.
-    mutating func addLost(_ bundle: QueuedBundle) {
-        guard sequences[bundle.key] == nil else { return }
-        lost.add(bundle.entry(.lost), for: bundle.key)
+    /// Settlements are on disk.
+    mutating func noteDurable(_ settlements: [IndexedSettlement], in segment: UInt64) {
+        shelf.add(settlements, in: segment)
+        for settlement in settlements where settlement.entry.outcome == .lost {
+            lostThrough = max(lostThrough, settlement.record)
+            lost.touch()
+        }
+    }
+
+    /// Bundles that were done lately.
+    var finishedKeys: [BundleKey] { Array(finished.keys) }
+
+    /// It was sent again after it was lost.
+    mutating func removeLost(_ key: BundleKey) {
+        lost.remove(key)
+    }
+
+    /// A bundle that was lost before the start, as its index or the file of losses tells of it.
+    mutating func addLost(_ bundle: LostBundle) {
+        guard sequences[bundle.key] == nil, lost[bundle.key] == nil else { return }
+        lost.add(bundle)
+    }
+
+    /// Ends the bundles of a segment that cannot be read any more.
+    ///
+    /// - Parameter rows: all that is known of them.
+    mutating func lose(_ rows: [IndexRow], of segment: UInt64, at time: Timestamp) {
+        for row in rows where shelf.isLive(row.sequence) {
+            forget(row.sequence)
+            _ = shelf.finish(row.sequence, bytes: row.bundle.sizes.total)
+            // A dead letter's bundle keeps its receipt: only this try is lost.
+            if !row.bundle.isRetry {
+                addLost(LostBundle(row.bundle, sequence: row.sequence, foundAt: time))
+            }
+        }
+        abandon(segment)
+    }
+
+    /// Ends bundles whose records are damaged, as far as they are in no line in memory.
+    mutating func lose(_ rows: [IndexRow], at time: Timestamp) -> SettleEffect {
+        var effect = SettleEffect()
+        for row in rows where bundles[row.sequence] == nil && shelf.isLive(row.sequence) {
+            effect.entries.append(entry(row.sequence, row.bundle, row.bundle.lostOutcome))
+            forget(row.sequence)
+            _ = shelf.finish(row.sequence, bytes: row.bundle.sizes.total)
+            if !row.bundle.isRetry {
+                addLost(LostBundle(row.bundle, sequence: row.sequence, foundAt: time))
+            }
+        }
+        return effect
+    }
+
+    /// Forgets a segment that is gone, with all that was to be delivered of it and is not in memory.
+    mutating func abandon(_ segment: UInt64) {
+        for sequence in shelf.sequences(in: segment) where bundles[sequence] == nil {
+            forget(sequence)
+            _ = shelf.finish(sequence, bytes: 0)
+        }
+        for deviceID in devices.keys {
+            devices[deviceID]?.dropRuns(in: UInt32(segment))
+        }
+        shelf.remove(segment)
     }
 
     /// Drops from the devices' lines what was settled while the log was read.

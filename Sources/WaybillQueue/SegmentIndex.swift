@@ -23,7 +23,37 @@ struct SegmentIndex: Sendable {
     let byteCount: Int
     private let seed: UInt64
     private let base: UInt64
-    private let file: IndexFile
+    private let file: Source
+
+    /// Where its sections are.
+    enum Source: Sendable {
+        case file(IndexFile)
+        /// Until there is room on the disk.
+        case memory([[UInt8]])
+
+        var sectionByteCounts: [Int] {
+            switch self {
+            case .file(let file): file.sectionByteCounts
+            case .memory(let sections): sections.map(\.count)
+            }
+        }
+
+        func read(_ section: Int, _ range: Range<Int>) throws(LogError) -> [UInt8] {
+            switch self {
+            case .file(let file): try file.read(section, range)
+            case .memory(let sections): Array(sections[section][range])
+            }
+        }
+
+        func read(_ section: Int) throws(LogError) -> [UInt8] {
+            try read(section, 0..<sectionByteCounts[section])
+        }
+    }
+
+    /// Its sections, while they are not on disk.
+    var unwritten: [[UInt8]]? {
+        if case .memory(let sections) = file { sections } else { nil }
+    }
 
     // MARK: Making
 
@@ -31,6 +61,7 @@ struct SegmentIndex: Sendable {
     struct Draft {
         let sections: [[UInt8]]
         let devices: [IndexedDevice]
+        let filter: BundleFilter
     }
 
     /// - Parameters:
@@ -106,13 +137,13 @@ struct SegmentIndex: Sendable {
             sections: [
                 summary.bytes, devicePart.bytes, rows.bytes, hashPart.bytes, filter.bytes,
                 settlementPart.bytes, extras.bytes, sequencePart.bytes,
-            ], devices: devices)
+            ], devices: devices, filter: BundleFilter(blocks: filter, seed: seed))
     }
 
     // MARK: Reading
 
     /// Nil for an index of another version.
-    init?(_ file: IndexFile, of segment: UInt64) throws(LogError) {
+    init?(_ file: Source, of segment: UInt64) throws(LogError) {
         let counts = file.sectionByteCounts
         guard counts[Section.summary.rawValue] == Self.summaryByteCount else { return nil }
         var reader = FieldReader(try file.read(Section.summary.rawValue)[...])
@@ -295,20 +326,23 @@ struct SegmentIndex: Sendable {
     }
 }
 
-/// What a settlement in a segment says of one bundle, in 32 bytes: sequence (8), time (8), bytes of
-/// its parts (8), attempts (4), what became of it (1), reserved (3).
+/// What a settlement in a segment says of one bundle, in 40 bytes: sequence (8), time (8), bytes of
+/// its parts (8), attempts (4), what became of it (1), reserved (3), sequence of the record (8).
 struct IndexedSettlement: Sendable {
-    static let byteCount = 32
+    static let byteCount = 40
 
     let entry: SettlementRecord.Entry
     let time: Timestamp
     /// Of the bundle's parts.
     let bytes: Int
+    /// Sequence of the record that says so.
+    let record: UInt64
 
-    init(entry: SettlementRecord.Entry, time: Timestamp, bytes: Int) {
+    init(entry: SettlementRecord.Entry, time: Timestamp, bytes: Int, record: UInt64) {
         self.entry = entry
         self.time = time
         self.bytes = bytes
+        self.record = record
     }
 
     /// Nil if the bytes are none.
@@ -317,8 +351,10 @@ struct IndexedSettlement: Sendable {
         guard let sequence = reader.integer(UInt64.self), let time = reader.integer(Int64.self),
             let bytes = reader.integer(UInt64.self), let attempts = reader.integer(UInt32.self),
             let outcome = reader.integer(UInt8.self)
-                .flatMap({ SettlementRecord.Outcome(rawValue: $0) })
+                .flatMap({ SettlementRecord.Outcome(rawValue: $0) }),
+            reader.raw(3) != nil, let record = reader.integer(UInt64.self)
         else { return nil }
+        self.record = record
         entry = SettlementRecord.Entry(
             sequence: sequence, outcome: outcome, attempts: Int(attempts))
         self.time = Timestamp(microseconds: time)
@@ -332,6 +368,7 @@ struct IndexedSettlement: Sendable {
         writer.integer(UInt32(clamping: entry.attempts))
         writer.integer(entry.outcome.rawValue)
         writer.zeros(3)
+        writer.integer(record)
     }
 }
 

@@ -103,6 +103,18 @@ struct SegmentShelf: Sendable {
         segments[number]?.settlements = []
     }
 
+    /// Indexes that are in memory only.
+    var unwrittenIndexes: [SegmentIndex] {
+        segments.values.compactMap { $0.index?.unwritten == nil ? nil : $0.index }
+    }
+
+    /// The index is on disk by now; false if its segment is gone.
+    mutating func setWritten(_ index: SegmentIndex) -> Bool {
+        guard segments[index.segment] != nil else { return false }
+        segments[index.segment]?.index = index
+        return true
+    }
+
     // MARK: Going out
 
     /// The bundle is done; its segment stays until ``add(_:in:isKept:)`` says that the disk knows.
@@ -180,6 +192,13 @@ struct SegmentShelf: Sendable {
                 let filter = segment.filter, filter.mayHold(bundleID)
             else { return nil }
             return segment.index
+        }
+    }
+
+    /// Indexes in which a bundle may be found, done or not.
+    func indexes(naming bundleID: BundleID) -> [SegmentIndex] {
+        segments.values.compactMap { segment in
+            segment.filter?.mayHold(bundleID) == true ? segment.index : nil
         }
     }
 

@@ -148,6 +148,18 @@ extension QueueModel {
         isPaused = queue.isPaused
     }
 
+    /// A full disk has no room to write down that a bundle is lost no more: a restart may call it lost
+    /// again once what came after it is done and gone.
+    private static func oldLoss(
+        _ entry: BundleEntry?, _ key: BundleKey, _ copies: [Copy], _ next: [World]
+    ) -> World? {
+        let isWaiting = next.allSatisfy { if case .queued = $0 { true } else { false } }
+        let copy = copies.lastIndex {
+            $0.message.key == key && $0.message.bundleDigest == entry?.bundleDigest
+        }
+        return isWaiting ? nil : copy.map { .done($0, .lost) }
+    }
+
     private mutating func restart(
         _ key: BundleKey, _ entry: BundleEntry?
     ) throws(ModelMismatch) {
@@ -163,7 +175,12 @@ extension QueueModel {
             default: false
             }
         }
-        guard let found else {
+        let isOldLoss =
+            entry?.state == .lost
+            && copies.contains {
+                $0.message.key == key && $0.message.bundleDigest == entry?.bundleDigest
+            }
+        guard let found = found ?? (isOldLoss ? Self.oldLoss(entry, key, copies, next) : nil) else {
             throw ModelMismatch(
                 "after the opening \(key.bundleID.low) is \(Self.text(entry)), not one of \(next)",
                 of: key)

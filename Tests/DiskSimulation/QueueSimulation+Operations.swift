@@ -138,19 +138,29 @@ extension QueueSimulation {
             bundlesMax: number(1...12), bytesMax: number(0...3) == 0 ? number(1...2000) : 1 << 20,
             duration: .seconds(number(1...60)), wait: .zero)
         let lease: Lease?
+        let failures = disk.counts.faults[.failedRead, default: 0]
         do throws(QueueError) {
             lease = try queue.lease(request)
+            if disk.counts.faults[.failedRead, default: 0] > failures {
+                // A device whose index could not be read is kept back for a moment.
+                model.blindUntil = clock.now.advanced(by: .seconds(1))
+            }
         } catch {
             switch error {
             case .io(errno: 5, _):
                 // Given back uncharged, and kept back for a moment.
                 model.blindUntil = clock.now.advanced(by: .seconds(1))
                 return false
-            case .unhealthy where disk.isOut || !queue.status.isHealthy:
+            case .unhealthy where !queue.status.isHealthy || disk.isOut:
                 try crashIfDown()
                 return false
             default: throw ModelMismatch("leasing: \(error)")
             }
+        }
+        // Without power nobody has got anything.
+        if disk.isOut {
+            try crashIfDown()
+            return false
         }
         try model.take(lease, request, at: clock.now)
         noteDelivered(lease?.deliveries.count ?? 0)
@@ -197,7 +207,7 @@ extension QueueSimulation {
             case .staleLease where isOver:
                 model.stale.append(model.leases.remove(at: index).lease)
                 return
-            case .unhealthy where disk.isOut || !queue.status.isHealthy:
+            case .unhealthy where !queue.status.isHealthy || disk.isOut:
                 return try crashIfDown()
             default: throw ModelMismatch("settling in time: \(error)")
             }
@@ -215,7 +225,7 @@ extension QueueSimulation {
         } catch {
             switch error {
             case .staleLease: return
-            case .unhealthy where disk.isOut || !queue.status.isHealthy: return try crashIfDown()
+            case .unhealthy where !queue.status.isHealthy || disk.isOut: return try crashIfDown()
             default: throw ModelMismatch("settling too late: \(error)")
             }
         }

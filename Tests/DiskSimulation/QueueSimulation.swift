@@ -115,7 +115,8 @@ package final class QueueSimulation {
     }
 
     func compare() throws {
-        guard let queue, !disk.isOut, queue.status.isHealthy else { return }
+        // A status may read the disk, which may be what cuts the power.
+        guard let queue, queue.status.isHealthy, !disk.isOut else { return }
         try disk.observe { () throws(ModelMismatch) in
             try model.compare(with: queue, at: clock.now)
         }
@@ -198,7 +199,8 @@ package final class QueueSimulation {
                     logger: Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() },
                     hasThreads: false, clock: { clock.now }, wallClock: { clock.wall },
                     onFatal: { _ in })
-                guard !disk.isOut, opened.status.isHealthy else { throw .unhealthy }
+                // A status may read the disk, which may be what cuts the power.
+                guard opened.status.isHealthy, !disk.isOut else { throw .unhealthy }
             } catch {
                 reason = error.description
                 try repair(error)

@@ -206,6 +206,23 @@ final class MemoryOperations: ListenerControl, TenantStore, OperationStore, Back
 struct QueueOfOperations: QueueOverview {
     let operations: MemoryOperations
     var status: DiskQueueStatus { operations.queueStatus }
+
+    var lostBundles: [LostBundle] {
+        [
+            LostBundle(
+                key: BundleKey(
+                    deviceID: DeviceID(high: 1, low: 2), bundleID: BundleID(high: 3, low: 4)),
+                tenant: TenantID(1), bundleDigest: .zero, sequence: 77, byteCount: 9,
+                receivedAt: Timestamp(microseconds: 0), foundAt: Timestamp(microseconds: 1))
+        ]
+    }
+
+    func verify() async throws(QueueError) -> QueueVerification {
+        var found = QueueVerification()
+        found.segments = 2
+        found.faults = ["segment 1: damaged"]
+        return found
+    }
 }
 
 /// Three pages, of which the last has a fault.

@@ -224,7 +224,7 @@ import WaybillThreads
                 sequences.map { sequence in
                     IndexedSettlement(
                         entry: .init(sequence: sequence, outcome: .settled, attempts: 0),
-                        time: .now, bytes: 16)
+                        time: .now, bytes: 16, record: 1)
                 }, in: segment)
         }
         settle([1, 3], in: 3)

@@ -38,6 +38,7 @@ ROWS = {
     "listeners set": ["listeners", "set", 2],
     "listeners auto": ["listeners", "auto", "--min", 1, "--max", 4],
     "queue status": ["queue", "status"],
+    "queue verify": ["queue", "verify"],
     "queue pause": ["queue", "pause"],
     "queue resume": ["queue", "resume"],
     "queue drain": ["queue", "drain"],
