@@ -340,7 +340,7 @@ package struct LostBundleReport: Codable, Sendable, Equatable {
 
 /// `GET /admin/v1/queue/verify`: the loss report.
 package struct QueueReport: Codable, Sendable, Equatable {
-    /// Segments of the log that were read.
+    /// Closed segments of the log that were read.
     package var segments: Int
     /// Records in them that are what was written.
     package var records: Int

@@ -13,11 +13,11 @@ package protocol BundleQueue: Sendable {
     ///   ``QueueError/closed``, ``QueueError/tooLarge(byteCount:)`` (never retry).
     func enqueue(_ message: BundleMessage) async throws(QueueError) -> EnqueueResult
 
-    /// What is known of a bundle: unsettled ones always, settled ones for at least ten minutes, lost
-    /// ones until they are enqueued again.
+    /// What is known of a bundle: unsettled ones always, settled ones for at least ten minutes of this
+    /// process's life, lost ones until they are enqueued again.
     ///
-    /// The cache of settled ones is bounded at 100,000, that of lost ones at 1,000,000. Never waits
-    /// for the disk.
+    /// The cache of settled ones is bounded at 100,000, that of lost ones at 1,000,000. May read an
+    /// index, and make one anew that is damaged; nil, too, where a disk that fails cannot tell.
     func find(_ key: BundleKey) -> BundleEntry?
 
     /// Forgets that the bundle is settled, so that it can be enqueued again; unsettled ones stay.

@@ -292,7 +292,8 @@ package final class DiskQueue: BundleQueue {
     /// 1,000,000. Those that lay under damage that nobody has read yet are not among them; see
     /// ``verify()``.
     package var lostBundles: [LostBundle] {
-        shared.withLock { $0.state.lost.all }
+        // Sorted while nobody waits for the queue.
+        shared.withLock { $0.state.lost }.all
     }
 
     /// What is not settled yet: bundles, and the bytes of their parts. Costs one lock.

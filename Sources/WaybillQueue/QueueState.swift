@@ -239,7 +239,7 @@ struct QueueState: Sendable {
         let gone = shelf.sequences(in: number).filter { !found.contains($0) && bundles[$0] == nil }
         for sequence in gone {
             forget(sequence)
-            // Its size is not known any more; the sum is right again when the segment goes.
+            // Its size is not known any more: it counts, and its segment stays, until the next start.
             _ = shelf.finish(sequence, bytes: 0)
         }
         return gone

@@ -14,18 +14,7 @@ import pytest
 from ledger import Ledger
 from place import Holder, needs, settled, until
 from stranger import transaction
-
-# Bundles of these types fail, or wait for whoever holds the lock.
-TRIGGER = """
-    CREATE FUNCTION waybill.play() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        IF NEW.type = 'poison' THEN RAISE EXCEPTION 'refused' USING ERRCODE = 'P0001'; END IF;
-        IF NEW.type = 'slow' THEN PERFORM pg_advisory_xact_lock(42); END IF;
-        RETURN NEW;
-    END $$;
-    CREATE TRIGGER play BEFORE INSERT ON waybill.transactions
-        FOR EACH ROW EXECUTE FUNCTION waybill.play();
-"""
+from test_processing import TRIGGER
 
 
 def waiting(place):
