@@ -109,21 +109,19 @@ private final class Scripted: Sendable {
     }
 
     @Test func cutsItsConnectionInsideTheRequestAndBeforeTheAnswer() async throws {
-        let isHeld = Mutex(false)
         let server = try await FakeServer.start { request in
-            guard FakeAPI.number(request) == 1 else { return .status(202, "{}") }
-            // What is cut before its answer is never answered: the device must not wait for it.
-            let wasHeld = isHeld.withLock { isHeld in
-                defer { isHeld = true }
-                return isHeld
-            }
-            return wasHeld ? .status(202, "{}") : .hold
+            // Both tries are held until both are there, in whichever order they come: the device
+            // must not wait for the answer to the one that it cuts.
+            FakeAPI.number(request) == 1 ? .hold : .status(202, "{}")
         }
         let recipes = FakeRecipes(
             devices: 1, cut: [0: .within(0.9), 1: .beforeAnswer, 2: .within(0)])
         let rig = try TrafficRig(
             server, plan: TrafficRig.plan(bundles: 4), recipes: recipes)
-        let counters = try await rig.runAndClose()
+        async let running = rig.runAndClose()
+        try await until { server.held.count == 2 }
+        server.release { _ in .status(202, "{}") }
+        let counters = try await running
         #expect(counters.acknowledged == 4)
         #expect(counters.cuts == 3)
         #expect(counters.retries.isEmpty)
