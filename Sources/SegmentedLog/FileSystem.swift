@@ -19,6 +19,13 @@ package protocol FileSystem: Sendable {
     ///
     /// - Throws: ``LogError/locked`` when somebody else holds it.
     func lock(_ path: String) throws(LogError) -> any OpenFile
+    /// Told just before a caller hears that its record is durable; for tests, which know what the log
+    /// had synced by then.
+    func willAnswer(_ record: AppendedRecord, type: UInt16, in directory: String)
+}
+
+extension FileSystem {
+    package func willAnswer(_ record: AppendedRecord, type: UInt16, in directory: String) {}
 }
 
 /// What ``FileSystem/open(_:_:)`` does about a file that exists, or does not.

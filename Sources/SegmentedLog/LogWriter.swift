@@ -137,7 +137,9 @@ struct LogWriter {
         inFlight = []
         deferredDeletions = []
         recordCounter.increment(by: batch.count)
+        let (fileSystem, directory) = (factory.fileSystem, factory.options.directory)
         for (append, record) in zip(batch, records) {
+            fileSystem.willAnswer(record, type: append.type, in: directory)
             append.completion(.success(record))
         }
         if !deletions.isEmpty { try unlink(deletions) }

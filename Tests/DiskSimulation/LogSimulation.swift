@@ -62,6 +62,7 @@ package struct LogSimulation {
     private let options: LogOptions
     /// What the log works on; the disk, or what stands between.
     package var fileSystem: any FileSystem
+    private let checker: OrderChecker
     private var log: SegmentedLog?
     private var offered: [Offered] = []
     /// A segment that holds nothing but its header and a long manifest: without that much on the disk
@@ -79,7 +80,8 @@ package struct LogSimulation {
         self.seed = seed
         self.operations = operations
         chance = SeededChance(seed: seed)
-        fileSystem = disk
+        checker = OrderChecker(disk)
+        fileSystem = checker
         guard let key = MasterKey([UInt8](repeating: 7, count: 32)) else {
             throw SimulationFailure(seed: seed, operation: 0, what: "no key")
         }
@@ -259,6 +261,7 @@ package struct LogSimulation {
     }
 
     private mutating func compare(_ found: [LogRecord]) throws {
+        if let violation = checker.violations.first { throw failure(violation) }
         var seen: [Int: Int] = [:]
         var order: [Int] = []
         for record in found {

@@ -21,6 +21,7 @@ package final class QueueSimulation {
     package let disk = SimulatedDisk(capacity: 4 << 20)
     /// What the queue works on; the disk, or what stands between.
     package var fileSystem: any FileSystem
+    let checker: OrderChecker
     /// What the disk does wrong; the simulation adds to it.
     package var plan = SimulatedDisk.Plan()
     /// Settlements that became durable while the disk was full, and openings.
@@ -47,7 +48,8 @@ package final class QueueSimulation {
         self.seed = seed
         self.operations = operations
         chance = SeededChance(seed: seed)
-        fileSystem = disk
+        checker = OrderChecker(disk)
+        fileSystem = checker
         var options = DiskQueueOptions(
             directory: "/queue", masterKey: [UInt8](repeating: 7, count: 32))
         options.segmentBytes = 16 << 10
@@ -115,6 +117,7 @@ package final class QueueSimulation {
     }
 
     func compare() throws {
+        if let violation = checker.violations.first { throw ModelMismatch(violation) }
         // A status may read the disk, which may be what cuts the power.
         guard let queue, queue.status.isHealthy, !disk.isOut else { return }
         try disk.observe { () throws(ModelMismatch) in

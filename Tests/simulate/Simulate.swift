@@ -11,6 +11,7 @@ import Synchronization
 @main
 enum Simulate {
     static func main() {
+        Mutants.runIfAsked(CommandLine.arguments.dropFirst())
         guard let arguments = Arguments(CommandLine.arguments.dropFirst()) else {
             print(
                 "usage: simulate [--seeds N] [--seed S] [--level log|queue|damage] [--threads N] "
