@@ -269,12 +269,15 @@ let package = Package(
             path: "Tests/queuebench", swiftSettings: strict),
         .testTarget(
             name: "SegmentedLogTests",
-            dependencies: ["SegmentedLog", "WaybillThreads", crypto, logging],
+            dependencies: [
+                "SegmentedLog", "DiskSimulation", "WaybillThreads", crypto, logging,
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "WaybillQueueTests",
             dependencies: [
-                "WaybillQueue", "WaybillModel", "WaybillThreads", "SegmentedLog", logging,
+                "WaybillQueue", "DiskSimulation", "WaybillModel", "WaybillThreads", "SegmentedLog",
+                logging,
             ],
             swiftSettings: strict),
         .testTarget(

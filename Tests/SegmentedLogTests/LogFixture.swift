@@ -1,3 +1,4 @@
+import DiskSimulation
 import Foundation
 import Logging
 import Testing
@@ -44,7 +45,8 @@ final class LogFixture: Sendable {
     ) throws -> Opened {
         var records: [LogRecord] = []
         let (log, report) = try SegmentedLog.open(
-            options: options, fileSystem: fileSystem,
+            options: options,
+            fileSystem: OrderChecker(fileSystem, onViolation: { Issue.record("\($0)") }),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             onFatal: onFatal, replay: { records.append($0) })
         return Opened(log: log, report: report, records: records)

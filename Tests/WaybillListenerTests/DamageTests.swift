@@ -179,7 +179,8 @@ import WaybillThreads
             }
             #expect(place.queue.find(message.key)?.state == .settled)
             #expect(try place.number("SELECT count(*) FROM receipts") == 1)
-            let marks = try #require(place.context.queue as? HookedQueue).marks.withLock { $0 }
+            let watch = try #require(place.context.queue as? CommitWatch)
+            let marks = try #require(watch.queue as? HookedQueue).marks.withLock { $0 }
             // Its archive was looked at and it was opened, once; then it was only settled.
             #expect(marks == 3)
         }

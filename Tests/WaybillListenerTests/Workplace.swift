@@ -50,7 +50,7 @@ struct Workplace {
         _ = try await store.createTenant(tenant)
         let enrollment = try await enroll(store)
         let context = ListenerContext(
-            options: options, queue: wrap(queue), rootKey: rootKey,
+            options: options, queue: CommitWatch(wrap(queue), database: database), rootKey: rootKey,
             partsDirectory: folder + "/parts", reaper: try PartReaper(),
             deadLetters: DeadLetterFiles(directory: folder + "/dead-letters", rootKey: rootKey),
             makeSettler: {

@@ -1,3 +1,4 @@
+import DiskSimulation
 import Foundation
 import Logging
 import SegmentedLog
@@ -34,9 +35,12 @@ final class QueueFixture: Sendable {
         _ options: DiskQueueOptions, fileSystem: any FileSystem = PosixFileSystem(),
         onFatal: @escaping @Sendable (QueueError) -> Void = { _ in }
     ) throws -> DiskQueue {
-        try DiskQueue.open(
-            options: options, fileSystem: fileSystem,
+        let checker = OrderChecker(fileSystem, onViolation: { Issue.record("\($0)") })
+        let queue = try DiskQueue.open(
+            options: options, fileSystem: checker,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, onFatal: onFatal)
+        checkers.withLock { $0[ObjectIdentifier(queue)] = checker }
+        return queue
     }
 
     /// What a killed process leaves: a copy of the directory as it is now.
@@ -74,12 +78,36 @@ extension Lease {
     var bundles: [UInt64] { deliveries.map { $0.message.bundleID.low } }
 }
 
+/// What watches the files of each queue that a fixture opened.
+private let checkers = Monitor<[ObjectIdentifier: OrderChecker]>([:])
+
 extension DiskQueue {
+    private var checker: OrderChecker? { checkers.withLock { $0[ObjectIdentifier(self)] } }
+
+    /// In place of the queue's own, for all tests: what was enqueued must be durable by then.
+    func enqueue(_ message: BundleMessage) async throws(QueueError) -> EnqueueResult {
+        let queue: any BundleQueue = self
+        let result = try await queue.enqueue(message)
+        if result == .enqueued { checker?.willTell(type: QueueRecord.bundleType) }
+        return result
+    }
+
     /// Settles all of a lease and waits until that is durable.
     func settleAndWait(_ lease: Lease, _ settlement: Settlement = .settled) throws {
         let durable = Monitor(false)
         let results = [Settlement](repeating: settlement, count: lease.deliveries.count)
-        try settle(lease, results) { durable.update { $0 = true } }
+        let (checker, isWritten) = (checker, settlement.isWritten)
+        try settle(lease, results) {
+            if isWritten { checker?.willTell(type: QueueRecord.settlementType) }
+            durable.update { $0 = true }
+        }
         try #require(durable.wait(timeout: .seconds(10)) { $0 ? true : nil } == true)
+    }
+}
+
+extension Settlement {
+    /// Whether it leaves a record.
+    fileprivate var isWritten: Bool {
+        if case .retry(_, let isCharged) = self { isCharged } else { true }
     }
 }
