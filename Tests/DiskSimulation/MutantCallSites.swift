@@ -19,9 +19,12 @@ package struct MutantCallSites {
     }
 
     private static let modules: [(folder: String, patterns: [Pattern])] = [
-        ("SegmentedLog", common("sync", "directory") + tags),
+        ("SegmentedLog", common("sync", "directory") + [handedOn] + tags),
         ("WaybillQueue", common("queue-sync", "queue-directory") + tags + fencing),
     ]
+
+    /// A site that a caller names for a call elsewhere.
+    private static let handedOn = Pattern(kind: "sync", call: "syncingAt: .")
 
     private static let tags = [
         Pattern(kind: "tag", call: "ipher.open("),
@@ -46,6 +49,7 @@ package struct MutantCallSites {
                 kind: sync, call: "synchronize(",
                 passages: [
                     "SyncSite.swift": ["synchronize"], "QueueSyncSite.swift": ["synchronize"],
+                    "IndexFile.swift": ["write"],
                 ]),
             Pattern(
                 kind: directory, call: "syncDirectory(",
@@ -106,7 +110,10 @@ package struct MutantCallSites {
                     let arguments = lines[index...].prefix(6).joined(separator: "\n")
                         .dropFirst(line.distance(from: line.startIndex, to: range.upperBound))
                     let before = lines[start..<index].joined(separator: "\n")
-                    let name = site(in: arguments) ?? switchedSite(in: before[...]) ?? "?"
+                    let name =
+                        pattern.call.hasSuffix(".")
+                        ? caseName(arguments)
+                        : site(in: arguments) ?? switchedSite(in: before[...]) ?? "?"
                     found.append((pattern.kind + " " + name, function))
                 }
             }
@@ -135,12 +142,16 @@ package struct MutantCallSites {
         }
         let arguments = text[..<end]
         guard let range = arguments.firstRange(of: "at: .") else { return nil }
-        return String(arguments[range.upperBound...].prefix { $0.isLetter || $0.isNumber })
+        return caseName(arguments[range.upperBound...])
+    }
+
+    private static func caseName(_ text: Substring) -> String {
+        String(text.prefix { $0.isLetter || $0.isNumber })
     }
 
     /// The case that a function asks for by itself, in a build with mutants.
     private static func switchedSite(in text: Substring) -> String? {
         guard let range = text.firstRange(of: "disables(TagCheckSite.") else { return nil }
-        return String(text[range.upperBound...].prefix { $0.isLetter || $0.isNumber })
+        return caseName(text[range.upperBound...])
     }
 }

@@ -66,6 +66,7 @@ import Testing
                 try fileSystem.syncDirectory(parent(of: path))
                 // try file.synchronize()
                 try file.synchronize(at: .batch)
+                try write(content, syncingAt: .tail)
             }
             func second() {
                 let payload = cipher.open(
@@ -80,7 +81,7 @@ import Testing
         #expect(
             calls.map { $0.mutant + " in " + $0.function } == [
                 "sync ? in first", "directory ? in first", "sync batch in first",
-                "tag ? in second", "tag ? in second", "fencing ? in third",
+                "sync tail in first", "tag ? in second", "tag ? in second", "fencing ? in third",
             ])
     }
 }
