@@ -14,6 +14,8 @@ package enum DirectorySyncSite: Int, CallSite {
     case deletedSegments
     /// The name of a file of the log's owner.
     case sealedFile
+    /// A rewritten segment in the place of the old one.
+    case rewrittenSegment
 }
 
 extension FileSystem {

@@ -57,7 +57,12 @@ struct Manifest: Sendable, Equatable {
         let segment: UInt64
         /// Where its records end.
         let end: UInt64
+        /// It is not what it was written as first.
+        var isRewritten = false
     }
+
+    /// In the field of a rewritten segment's end.
+    private static let rewrittenBit: UInt64 = 1 << 63
 
     var entries: [Entry]
 
@@ -66,7 +71,7 @@ struct Manifest: Sendable, Equatable {
         writer.integer(UInt32(entries.count))
         for entry in entries {
             writer.integer(entry.segment)
-            writer.integer(entry.end)
+            writer.integer(entry.end | (entry.isRewritten ? Self.rewrittenBit : 0))
         }
         return writer.bytes
     }
@@ -83,7 +88,10 @@ struct Manifest: Sendable, Equatable {
         for _ in 0..<count {
             guard let segment = reader.integer(UInt64.self), let end = reader.integer(UInt64.self)
             else { return nil }
-            entries.append(Entry(segment: segment, end: end))
+            entries.append(
+                Entry(
+                    segment: segment, end: end & ~Self.rewrittenBit,
+                    isRewritten: end & Self.rewrittenBit != 0))
         }
         guard reader.isAtEnd else { return nil }
         self.entries = entries

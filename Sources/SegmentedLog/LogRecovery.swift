@@ -30,8 +30,10 @@ struct LogRecovery {
     private var sources: [Source] = []
     private var deleted: Set<UInt64> = []
     /// The newest readable manifest and the segment that it begins.
-    private var manifest: (segment: UInt64, ends: [UInt64: UInt64])?
+    private var manifest: (segment: UInt64, entries: [UInt64: Manifest.Entry])?
     private var unreadable: [UInt64: UInt64] = [:]
+    /// Segments that were rewritten and are there as they were before.
+    private var outdated: Set<UInt64> = []
 
     private init(options: LogOptions, fileSystem: any FileSystem, visitor: LogVisitor) {
         self.options = options
@@ -168,8 +170,8 @@ struct LogRecovery {
             guard let payload = source.cipher.open(frame[...], header, at: .manifest),
                 let content = Manifest(payload)
             else { continue }
-            let ends = content.entries.map { ($0.segment, $0.end) }
-            manifest = (source.number, Dictionary(ends) { first, _ in first })
+            let entries = content.entries.map { ($0.segment, $0) }
+            manifest = (source.number, Dictionary(entries) { first, _ in first })
             return
         }
     }
@@ -216,13 +218,14 @@ struct LogRecovery {
 
     /// Hands on the segments in order; those that are gone, where somebody remembers them.
     private mutating func replaySegments(_ numbers: [UInt64]) throws {
+        refuseOutdated()
         let readable = Dictionary(sources.map { ($0.number, $0) }) { first, _ in first }
         let gone = Set(unreadable.keys).union(missing(numbers))
         for number in gone.union(readable.keys).sorted() {
             if let source = readable[number] {
                 try replay(source)
             } else {
-                let end = manifest?.ends[number] ?? unreadable[number] ?? 0
+                let end = manifest?.entries[number]?.end ?? unreadable[number] ?? 0
                 try _ = visitor.begin(
                     StoredSegment(
                         goneWith: number, end: end, logID: outcome.logID, options: options,
@@ -233,9 +236,23 @@ struct LogRecovery {
         }
     }
 
+    /// Who puts an old state of a segment back brings back what was done with, and takes away what
+    /// it was rewritten for.
+    private mutating func refuseOutdated() {
+        for source in sources where source.header.rewrittenEnd == 0 {
+            guard manifest?.entries[source.number]?.isRewritten == true else { continue }
+            outdated.insert(source.number)
+            unreadable[source.number] = UInt64(source.byteCount)
+            addFault(source.number, 0..<UInt64(source.byteCount), nil, .outdated)
+        }
+        sources.removeAll { outdated.contains($0.number) }
+    }
+
     private mutating func replay(_ source: Source) throws {
-        let limit = manifest?.ends[source.number]
-        if let manifest, source.number < manifest.segment, limit == nil {
+        let known = manifest?.entries[source.number]?.end
+        let isRewritten = source.header.rewrittenEnd > 0
+        let limit = isRewritten ? UInt64(source.header.rewrittenEnd) : known
+        if let manifest, source.number < manifest.segment, known == nil {
             addFault(source.number, 0..<UInt64(source.byteCount), nil, .unexpected)
             return
         }
@@ -247,7 +264,7 @@ struct LogRecovery {
             }
             outcome.segments[source.number] = SegmentInfo(
                 cipher: source.cipher, end: limit, fileBytes: source.byteCount,
-                salt: source.header.salt)
+                salt: source.header.salt, isRewritten: isRewritten)
             return
         }
         let bytes = try read(source, limit: limit)
@@ -270,7 +287,7 @@ struct LogRecovery {
         outcome.segments[source.number] = SegmentInfo(
             cipher: source.cipher, end: end,
             fileBytes: isLast ? giveBack(source, from: behind) : source.byteCount,
-            salt: source.header.salt)
+            salt: source.header.salt, isRewritten: isRewritten)
         if !isLast { try visitor.end(stored(source, end: end)) }
     }
 
@@ -283,7 +300,7 @@ struct LogRecovery {
 
     /// Segments that the manifest expects and that are not there.
     private func missing(_ numbers: [UInt64]) -> Set<UInt64> {
-        Set(manifest?.ends.keys.map(\.self) ?? []).subtracting(numbers).subtracting(deleted)
+        Set(manifest?.entries.keys.map(\.self) ?? []).subtracting(numbers).subtracting(deleted)
     }
 
     /// Where the last segment's records end: at the first hole that no sync had covered, or behind a
@@ -335,15 +352,20 @@ struct LogRecovery {
     }
 
     private mutating func closeAccounts(_ numbers: [UInt64]) {
-        let expected = manifest?.ends ?? [:]
+        let expected = manifest?.entries ?? [:]
         for number in missing(numbers).sorted() {
-            addFault(number, 0..<(expected[number] ?? 0), nil, .missing)
+            addFault(number, 0..<(expected[number]?.end ?? 0), nil, .missing)
         }
         outcome.report.faults.sort {
             ($0.segment, $0.bytes.lowerBound) < ($1.segment, $1.bytes.lowerBound)
         }
-        let kept = outcome.segments.map { Manifest.Entry(segment: $0.key, end: $0.value.end) }
-        let damaged = unreadable.map { Manifest.Entry(segment: $0.key, end: $0.value) }
+        let kept = outcome.segments.map {
+            Manifest.Entry(segment: $0.key, end: $0.value.end, isRewritten: $0.value.isRewritten)
+        }
+        let damaged = unreadable.map {
+            Manifest.Entry(
+                segment: $0.key, end: $0.value, isRewritten: outdated.contains($0.key))
+        }
         outcome.manifest.entries = (kept + damaged).sorted { $0.segment < $1.segment }
         let highest = [numbers.max(), expected.keys.max(), deleted.max(), manifest?.segment]
         outcome.nextSegment = (highest.compactMap(\.self).max() ?? 0) + 1
@@ -352,7 +374,7 @@ struct LogRecovery {
     /// Unlinks index files of segments that nothing is known of any more.
     private func removeIndexes(_ names: [String]) throws(LogError) {
         let known = Set(outcome.segments.keys).union(unreadable.keys)
-            .union(manifest?.ends.keys.map(\.self) ?? []).subtracting(deleted)
+            .union(manifest?.entries.keys.map(\.self) ?? []).subtracting(deleted)
         for name in names {
             guard let number = SegmentName.number(ofIndex: name), !known.contains(number) else {
                 continue

@@ -7,6 +7,8 @@ struct SegmentInfo: Sendable {
     var fileBytes: Int
     /// Of its header.
     let salt: [UInt8]
+    /// It is not what it was written as first.
+    var isRewritten = false
 }
 
 /// A record on its way to the disk.
@@ -22,6 +24,10 @@ struct LogState: Sendable {
     var pending: [PendingAppend] = []
     var pendingBytes = 0
     var deletions: [UInt64] = []
+    /// Segments whose deletion was asked for, until their files are gone.
+    var deleting: Set<UInt64> = []
+    /// Rewritten segments that are to take the places of the old ones.
+    var replacements: [SegmentReplacement] = []
     /// How many records have to wait before the writer is woken.
     var wakeCount = 1
     var isClosing = false
@@ -33,17 +39,21 @@ struct LogState: Sendable {
     var files: [UInt64: any OpenFile] = [:]
 
     /// Whether the writer has anything to do.
-    var hasWork: Bool { !pending.isEmpty || !deletions.isEmpty || isClosing }
+    var hasWork: Bool {
+        !pending.isEmpty || !deletions.isEmpty || !replacements.isEmpty || isClosing
+    }
 
     /// What the writer does next.
     enum Work: Sendable {
-        case batch([PendingAppend], deletions: [UInt64])
+        case batch([PendingAppend], deletions: [UInt64], replacements: [SegmentReplacement])
         case close
     }
 
     /// Takes all that has arrived, up to `bytesMax`; nil when there is nothing to do.
     mutating func takeWork(bytesMax: Int) -> Work? {
-        if pending.isEmpty, deletions.isEmpty { return isClosing ? .close : nil }
+        if pending.isEmpty, deletions.isEmpty, replacements.isEmpty {
+            return isClosing ? .close : nil
+        }
         var bytes = 0
         let end =
             pending.firstIndex { append in
@@ -61,7 +71,10 @@ struct LogState: Sendable {
             pending.removeFirst(count)
         }
         pendingBytes -= taken.reduce(0) { $0 + $1.payload.count }
-        defer { deletions = [] }
-        return .batch(taken, deletions: deletions)
+        defer {
+            deletions = []
+            replacements = []
+        }
+        return .batch(taken, deletions: deletions, replacements: replacements)
     }
 }

@@ -17,6 +17,7 @@ struct LogWriter {
     /// Control records that wait for room, oldest first.
     private var deferred: [PendingAppend] = []
     private var deferredDeletions: [UInt64] = []
+    private var takenReplacements: [SegmentReplacement] = []
     private var buffer: [UInt8] = []
     private var gathering: Gathering
     private let syncTimer = Timer(label: "waybill_log_sync_seconds")
@@ -71,10 +72,12 @@ struct LogWriter {
         let bytesMax = factory.options.batchBytesMax
         let work = state.withLock { $0.takeWork(bytesMax: bytesMax) }
         do {
-            switch work ?? .batch([], deletions: []) {
-            case .batch(let appends, let deletions):
+            switch work ?? .batch([], deletions: [], replacements: []) {
+            case .batch(let appends, let deletions, let replacements):
+                takenReplacements = replacements
                 gathering.begin(at: .now)
                 try write(appends, deletions: deletions)
+                while let replacement = takenReplacements.popLast() { try replace(replacement) }
                 return true
             case .close:
                 try finish()
@@ -296,11 +299,49 @@ struct LogWriter {
                 state.segments[number] = nil
                 state.files[number] = nil
             }
+            state.deleting.subtract(segments)
         }
         let (fileSystem, directory) = (factory.fileSystem, factory.options.directory)
         try LogError.fatal { () throws(LogError) in
             try fileSystem.syncDirectory(directory, at: .deletedSegments)
         }
+    }
+
+    /// Gives a rewritten segment the place of the old one.
+    private mutating func replace(_ replacement: SegmentReplacement) throws(LogError) {
+        let segment = replacement.segment
+        let (fileSystem, directory) = (factory.fileSystem, factory.options.directory)
+        guard let index = manifest.entries.firstIndex(where: { $0.segment == segment.number })
+        else {
+            // It was deleted meanwhile. A draft that stays behind is unlinked at the next opening.
+            try? fileSystem.unlink(segment.draft)
+            return replacement.completion(.failure(.noSuchSegment(segment.number)))
+        }
+        do throws(LogError) {
+            try fileSystem.rename(
+                segment.draft, to: SegmentName.path(in: directory, segment.number))
+        } catch {
+            try? fileSystem.unlink(segment.draft)
+            return replacement.completion(.failure(error))
+        }
+        do throws(LogError) {
+            try LogError.fatal { () throws(LogError) in
+                try fileSystem.syncDirectory(directory, at: .rewrittenSegment)
+            }
+        } catch {
+            replacement.completion(.failure(error))
+            throw error
+        }
+        manifest.entries[index] = Manifest.Entry(
+            segment: segment.number, end: segment.info.end, isRewritten: true)
+        let state = state
+        replacement.completion(
+            .success({
+                state.withLock { state in
+                    state.segments[segment.number] = segment.info
+                    state.files[segment.number] = segment.file
+                }
+            }))
     }
 
     // MARK: Ends
@@ -323,12 +364,19 @@ struct LogWriter {
     /// Fails everybody, now and from now on.
     private mutating func fail(_ error: LogError) {
         logger.critical("log failed", metadata: ["log.error": "\(error)"])
-        let waiting = state.update { state in
+        let (waiting, replacements) = state.update { state in
             state.failure = error
-            defer { state.pending = [] }
-            return state.pending
+            defer {
+                state.pending = []
+                state.replacements = []
+            }
+            return (state.pending, state.replacements)
         }
         for append in inFlight + deferred + waiting { append.completion(.failure(error)) }
+        for replacement in takenReplacements + replacements {
+            replacement.completion(.failure(error))
+        }
+        takenReplacements = []
         inFlight = []
         deferred = []
         onFatal(error)

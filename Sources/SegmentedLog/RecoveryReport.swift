@@ -28,6 +28,8 @@ package struct RecoveryFault: Sendable, Equatable, CustomStringConvertible {
         case unexpected
         /// The segment is of another log, or of another number than its name.
         case foreign
+        /// The file is what the segment was before it was rewritten: somebody put it back.
+        case outdated
         /// The identity file was missing or damaged and has been made again.
         case identity
     }

@@ -56,7 +56,13 @@ struct SegmentFactory: Sendable {
         draft: String, name: String, number: UInt64, sequence: UInt64, manifest: Manifest,
         kept: [LogRecord], mayBeSmall: Bool
     ) throws(LogError) -> OpenSegment {
-        let sealed = try content(number, sequence, manifest, kept)
+        let kept = kept.enumerated().map { index, record in
+            (record.type, record.payload, sequence + 1 + UInt64(index))
+        }
+        let sealed = try LogError.sealing { () throws in
+            try content(
+                number, [(InternalType.manifest, manifest.encode(), sequence)] + kept)
+        }
         let wholeBytes = options.segmentBytes + options.reserveBytes
         let (file, allocated) = try LogError.mappingDiskFull { () throws(LogError) in
             let file = try fileSystem.open(draft, .create)
@@ -77,7 +83,42 @@ struct SegmentFactory: Sendable {
             number: number, file: file, cipher: sealed.cipher, end: UInt64(sealed.bytes.count),
             nextOrdinal: UInt32(1 + kept.count), allocatedBytes: allocated,
             fullAt: allocated < wholeBytes ? 0 : UInt64(options.segmentBytes), salt: sealed.salt,
-            kept: sealed.kept)
+            kept: Array(sealed.placed.dropFirst()))
+    }
+
+    /// Writes and syncs what is to take a closed segment's place, under a draft's name.
+    ///
+    /// - Parameter records: with the sequences that they keep; the manifest first.
+    /// - Throws: `diskFull`, `io` or `failed`; nothing is lost by any of them.
+    func rewrite(
+        _ number: UInt64, _ records: [LogRecord]
+    ) throws(LogError) -> RewrittenSegment {
+        let overhead = FrameHeader.byteCount + FrameHeader.tagByteCount
+        let end = records.reduce(SegmentHeader.recordsOffset) { $0 + $1.payload.count + overhead }
+        let draft = SegmentName.path(in: options.directory, number) + SegmentName.draftSuffix
+        let sealed = try LogError.sealing { () throws in
+            try content(
+                number, records.map { ($0.type, $0.payload, $0.sequence) },
+                rewrittenEnd: UInt32(end))
+        }
+        do throws(LogError) {
+            let file = try LogError.mappingDiskFull { () throws(LogError) in
+                let file = try fileSystem.open(draft, .create)
+                try file.writeAll(sealed.bytes[...], at: 0)
+                try file.synchronize(at: .rewrittenSegment)
+                return file
+            }
+            return RewrittenSegment(
+                number: number, draft: draft, file: file,
+                info: SegmentInfo(
+                    cipher: sealed.cipher, end: UInt64(end), fileBytes: sealed.bytes.count,
+                    salt: sealed.salt, isRewritten: true),
+                records: sealed.placed)
+        } catch {
+            // A draft that stays behind is unlinked at the next opening.
+            try? fileSystem.unlink(draft)
+            throw error
+        }
     }
 
     /// Reserves as much as there is, halving what is asked for beyond the least; returns how much.
@@ -100,41 +141,44 @@ struct SegmentFactory: Sendable {
         }
     }
 
+    /// A segment's bytes, with a new key.
+    ///
+    /// Nothing of it counts before all of it is synced.
     private func content(
-        _ number: UInt64, _ sequence: UInt64, _ manifest: Manifest, _ kept: [LogRecord]
-    ) throws(LogError) -> (bytes: [UInt8], cipher: SegmentCipher, salt: [UInt8], kept: [LogRecord])
-    {
-        do {
-            let made = try SegmentHeader.make(
-                logID: logID, segment: number, firstSequence: sequence,
-                createdAt: wallClockMicroseconds(), masterKey: options.masterKey)
-            let cipher = SegmentCipher(key: made.key, logID: logID, segment: number)
-            let payload = manifest.encode()
-            var content = made.header.encodeBlocks()
+        _ number: UInt64, _ records: [(type: UInt16, payload: [UInt8], sequence: UInt64)],
+        rewrittenEnd: UInt32 = 0
+    ) throws -> (bytes: [UInt8], cipher: SegmentCipher, salt: [UInt8], placed: [LogRecord]) {
+        let made = try SegmentHeader.make(
+            logID: logID, segment: number, firstSequence: records.first?.sequence ?? 1,
+            createdAt: wallClockMicroseconds(), masterKey: options.masterKey,
+            rewrittenEnd: rewrittenEnd)
+        let cipher = SegmentCipher(key: made.key, logID: logID, segment: number)
+        var content = made.header.encodeBlocks()
+        var placed: [LogRecord] = []
+        for (ordinal, record) in records.enumerated() {
             let header = FrameHeader(
-                payloadByteCount: UInt32(payload.count), sequence: sequence, ordinal: 0,
-                synced: UInt32(SegmentHeader.recordsOffset), type: InternalType.manifest)
-            try cipher.seal(payload, header, into: &content)
-            var placed: [LogRecord] = []
-            for (index, record) in kept.enumerated() {
-                // Nothing of the segment counts before all of it is synced.
-                let header = FrameHeader(
-                    payloadByteCount: UInt32(record.payload.count),
-                    sequence: sequence + 1 + UInt64(index), ordinal: UInt32(1 + index),
-                    synced: UInt32(content.count), type: record.type)
-                placed.append(
-                    LogRecord(
-                        sequence: header.sequence, type: record.type, payload: record.payload,
-                        position: RecordPosition(
-                            segment: number, offset: UInt32(content.count),
-                            byteCount: header.payloadByteCount)))
-                try cipher.seal(record.payload, header, into: &content)
-            }
-            return (content, cipher, made.header.salt, placed)
-        } catch {
-            throw .failed(errno: 0, operation: "seal")
+                payloadByteCount: UInt32(record.payload.count), sequence: record.sequence,
+                ordinal: UInt32(ordinal), synced: UInt32(content.count), type: record.type)
+            placed.append(
+                LogRecord(
+                    sequence: record.sequence, type: record.type, payload: record.payload,
+                    position: RecordPosition(
+                        segment: number, offset: UInt32(content.count),
+                        byteCount: header.payloadByteCount)))
+            try cipher.seal(record.payload, header, into: &content)
         }
+        return (content, cipher, made.header.salt, placed)
     }
+}
+
+/// What is to take a closed segment's place; durable under a draft's name.
+struct RewrittenSegment: Sendable {
+    let number: UInt64
+    let draft: String
+    let file: any OpenFile
+    let info: SegmentInfo
+    /// In their new places.
+    let records: [LogRecord]
 }
 
 /// Names of segment files: 16 hexadecimal digits and `.seg`.
@@ -173,6 +217,15 @@ extension LogError {
             guard case .io(let number, let operation) = error else { throw error }
             throw isDiskFull(number) && operation != "fdatasync" && operation != "fsync directory"
                 ? .diskFull : .failed(errno: number, operation: operation)
+        }
+    }
+
+    /// Runs calls of the library that seals.
+    static func sealing<Result>(_ body: () throws -> Result) throws(LogError) -> Result {
+        do {
+            return try body()
+        } catch {
+            throw .failed(errno: 0, operation: "seal")
         }
     }
 

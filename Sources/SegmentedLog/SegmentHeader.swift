@@ -7,9 +7,14 @@ struct SegmentHeader: Sendable, Equatable {
     static let copyOffset = 4096
     /// Where records begin.
     static let recordsOffset = 8192
-    static let formatVersion: UInt32 = 1
+    /// Of a segment as it was written first.
+    private static let version: UInt32 = 1
+    /// Of one that was rewritten.
+    private static let rewrittenVersion: UInt32 = 2
     private static let magic = Array("WAYBLOGS".utf8)
 
+    /// Where the records of a rewritten segment end; 0 where manifests say it.
+    let rewrittenEnd: UInt32
     let logID: [UInt8]
     let segment: UInt64
     let firstSequence: UInt64
@@ -21,17 +26,19 @@ struct SegmentHeader: Sendable, Equatable {
     /// A header with a new random key for the segment.
     static func make(
         logID: [UInt8], segment: UInt64, firstSequence: UInt64, createdAt: Int64,
-        masterKey: MasterKey
+        masterKey: MasterKey, rewrittenEnd: UInt32 = 0
     ) throws -> (header: SegmentHeader, key: SymmetricKey) {
         let keyBytes = randomBytes(32)
         let draft = SegmentHeader(
-            logID: logID, segment: segment, firstSequence: firstSequence, createdAt: createdAt,
+            rewrittenEnd: rewrittenEnd, logID: logID, segment: segment,
+            firstSequence: firstSequence, createdAt: createdAt,
             keyID: masterKey.id, salt: randomBytes(32),
             wrappedKey: [UInt8](repeating: 0, count: 48))
         let wrapped = try masterKey.wrap(
             keyBytes, salt: draft.salt, header: draft.encode().prefix(64))
         let header = SegmentHeader(
-            logID: logID, segment: segment, firstSequence: firstSequence, createdAt: createdAt,
+            rewrittenEnd: rewrittenEnd, logID: logID, segment: segment,
+            firstSequence: firstSequence, createdAt: createdAt,
             keyID: masterKey.id, salt: draft.salt, wrappedKey: wrapped)
         return (header, SymmetricKey(data: keyBytes))
     }
@@ -45,8 +52,8 @@ struct SegmentHeader: Sendable, Equatable {
     func encode() -> [UInt8] {
         var writer = FieldWriter(capacity: Self.byteCount)
         writer.raw(Self.magic)
-        writer.integer(Self.formatVersion)
-        writer.integer(UInt32(0))
+        writer.integer(rewrittenEnd > 0 ? Self.rewrittenVersion : Self.version)
+        writer.integer(rewrittenEnd)
         writer.raw(logID)
         writer.integer(segment)
         writer.integer(firstSequence)
@@ -78,17 +85,18 @@ struct SegmentHeader: Sendable, Equatable {
             checksum.integer(UInt32.self) == Checksum.of(bytes.dropLast(4)),
             let version = reader.integer(UInt32.self)
         else { return nil }
-        guard version <= formatVersion else {
+        guard version <= rewrittenVersion else {
             throw .unreadable("a segment of format version \(version)")
         }
-        guard reader.integer(UInt32.self) == 0,
-            let logID = reader.raw(16), let segment = reader.integer(UInt64.self),
+        guard let end = reader.integer(UInt32.self),
+            (end > 0) == (version == rewrittenVersion), let logID = reader.raw(16),
+            let segment = reader.integer(UInt64.self),
             let firstSequence = reader.integer(UInt64.self),
             let createdAt = reader.integer(Int64.self), let keyID = reader.raw(8),
             let salt = reader.raw(32), let wrappedKey = reader.raw(48)
         else { return nil }
         return SegmentHeader(
-            logID: Array(logID), segment: segment, firstSequence: firstSequence,
+            rewrittenEnd: end, logID: Array(logID), segment: segment, firstSequence: firstSequence,
             createdAt: createdAt, keyID: Array(keyID), salt: Array(salt),
             wrappedKey: Array(wrappedKey))
     }
@@ -103,6 +111,7 @@ func randomBytes(_ count: Int) -> [UInt8] {
 /// The content of the file `identity`; see OnDiskFormat, "Identity".
 struct LogIdentity: Sendable, Equatable {
     static let byteCount = 64
+    private static let version: UInt32 = 1
     private static let magic = Array("WAYBLOGI".utf8)
 
     let logID: [UInt8]
@@ -111,7 +120,7 @@ struct LogIdentity: Sendable, Equatable {
     func encode() -> [UInt8] {
         var writer = FieldWriter(capacity: Self.byteCount)
         writer.raw(Self.magic)
-        writer.integer(SegmentHeader.formatVersion)
+        writer.integer(Self.version)
         writer.integer(UInt32(0))
         writer.raw(logID)
         writer.integer(createdAt)
@@ -129,7 +138,7 @@ struct LogIdentity: Sendable, Equatable {
             checksum.integer(UInt32.self) == Checksum.of(bytes.dropLast(4)),
             let version = reader.integer(UInt32.self)
         else { return nil }
-        guard version <= SegmentHeader.formatVersion else {
+        guard version <= Self.version else {
             throw .unreadable("an identity of format version \(version)")
         }
         guard reader.integer(UInt32.self) == 0, let logID = reader.raw(16),

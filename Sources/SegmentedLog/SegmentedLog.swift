@@ -123,6 +123,17 @@ package final class SegmentedLog: Sendable {
         }
     }
 
+    /// Waits for what the writer has to say; without a thread, does its work.
+    func wait<Value: Sendable>(for answer: Monitor<Value?>) -> Value {
+        while true {
+            if let value = answer.withLock({ $0 }) { return value }
+            switch worker {
+            case .thread: _ = answer.wait { $0 == nil ? nil : true }
+            case .caller: work()
+            }
+        }
+    }
+
     deinit {
         state.update { $0.isClosing = true }
     }
@@ -163,11 +174,7 @@ package final class SegmentedLog: Sendable {
     /// - Throws: ``LogError/damaged(segment:offset:)``, ``LogError/noSuchSegment(_:)``,
     ///   ``LogError/io(errno:operation:)`` (retry).
     package func read(_ position: RecordPosition) throws(LogError) -> LogRecord {
-        let (found, cached) = state.withLock { state in
-            (state.segments[position.segment], state.files[position.segment])
-        }
-        guard let info = found else { throw .noSuchSegment(position.segment) }
-        let file = if let cached { cached } else { try openForReading(position.segment) }
+        let (info, file) = try handle(of: position.segment)
         let offset = Int(position.offset)
         let count = FrameHeader.byteCount + Int(position.byteCount) + FrameHeader.tagByteCount
         let frame = try file.read(at: offset, count: count)
@@ -178,18 +185,29 @@ package final class SegmentedLog: Sendable {
             sequence: header.sequence, type: header.type, payload: payload, position: position)
     }
 
-    func openForReading(_ segment: UInt64) throws(LogError) -> any OpenFile {
-        let path = SegmentName.path(in: options.directory, segment)
-        let file = try fileSystem.open(path, .existing)
-        state.withLock { state in
-            if state.files.count >= Self.openFilesMax,
-                let other = state.files.keys.first(where: { $0 != state.current })
-            {
-                state.files[other] = nil
+    /// A segment's key and its file, as they belong together.
+    func handle(of segment: UInt64) throws(LogError) -> (info: SegmentInfo, file: any OpenFile) {
+        while true {
+            let (found, cached) = state.withLock { state in
+                (state.segments[segment], state.files[segment])
             }
-            if state.segments[segment] != nil { state.files[segment] = file }
+            guard let info = found else { throw .noSuchSegment(segment) }
+            if let cached { return (info, cached) }
+            let path = SegmentName.path(in: options.directory, segment)
+            let file = try fileSystem.open(path, .existing)
+            let isStill = state.withLock { state in
+                // It may have been rewritten meanwhile.
+                guard state.segments[segment]?.salt == info.salt else { return false }
+                if state.files.count >= Self.openFilesMax,
+                    let other = state.files.keys.first(where: { $0 != state.current })
+                {
+                    state.files[other] = nil
+                }
+                state.files[segment] = file
+                return true
+            }
+            if isStill { return (info, file) }
         }
-        return file
     }
 
     /// Deletes closed segments, soon: the deletion is recorded and synced before the files go.
@@ -198,16 +216,19 @@ package final class SegmentedLog: Sendable {
     package func delete(_ segments: [UInt64]) {
         state.update { state in
             guard state.failure == nil, !state.isClosing else { return }
-            state.deletions += segments.filter {
-                $0 != state.current && state.segments[$0] != nil && !state.deletions.contains($0)
+            let wanted = segments.filter {
+                $0 != state.current && state.segments[$0] != nil && !state.deleting.contains($0)
             }
+            state.deletions += wanted
+            state.deleting.formUnion(wanted)
         }
     }
 
-    /// Numbers of the segments that are no longer written, ascending.
+    /// Numbers of the segments that are no longer written and are to stay, ascending.
     package var closedSegments: [UInt64] {
         state.withLock { state in
-            state.segments.keys.filter { $0 != state.current }.sorted()
+            state.segments.keys.filter { $0 != state.current && !state.deleting.contains($0) }
+                .sorted()
         }
     }
 

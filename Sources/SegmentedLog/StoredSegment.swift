@@ -35,6 +35,9 @@ package struct StoredSegment: Sendable {
         self.fileSystem = fileSystem
     }
 
+    /// Whether it has the same content, and was not written anew.
+    package func isSame(as other: StoredSegment) -> Bool { about == other.about }
+
     /// Nil where there is none, or none of this segment as it is.
     package func readIndex() throws(LogError) -> IndexFile? {
         try IndexFile.open(
@@ -115,15 +118,7 @@ extension SegmentedLog {
     package func scan(
         _ number: UInt64, _ handle: (LogRecord) throws -> Void
     ) throws -> [RecoveryFault] {
-        let found = state.withLock { state in
-            (number == state.current ? nil : state.segments[number], state.files[number])
-        }
-        guard let info = found.0 else { throw LogError.noSuchSegment(number) }
-        let file = if let cached = found.1 { cached } else { try openForReading(number) }
-        let base = SegmentHeader.recordsOffset
-        let bytes = try file.read(at: base, count: Int(info.end) - base)
-        var scan = SegmentScan(segment: number, cipher: info.cipher, firstSequence: 1)
-        try scan.run(bytes, limit: info.end) { record in
+        let (scan, info) = try scanAll(number) { record in
             if record.type < InternalType.first { try handle(record) }
         }
         var faults = scan.holes.map {
@@ -137,5 +132,18 @@ extension SegmentedLog {
                     segment: number, bytes: covered..<info.end, sequences: nil, reason: .cutShort))
         }
         return faults
+    }
+
+    /// As ``scan(_:_:)``, with the log's own records.
+    func scanAll(
+        _ number: UInt64, _ body: (LogRecord) throws -> Void
+    ) throws -> (scan: SegmentScan, info: SegmentInfo) {
+        guard number != currentSegment else { throw LogError.noSuchSegment(number) }
+        let (info, file) = try handle(of: number)
+        let base = SegmentHeader.recordsOffset
+        let bytes = try file.read(at: base, count: Int(info.end) - base)
+        var scan = SegmentScan(segment: number, cipher: info.cipher, firstSequence: 1)
+        try scan.run(bytes, limit: info.end, body)
+        return (scan, info)
     }
 }

@@ -16,6 +16,8 @@ package enum SyncSite: Int, CallSite {
     case newSegment
     /// A file of the log's owner.
     case sealedFile
+    /// A segment without what is needed no more, before it takes the old one's place.
+    case rewrittenSegment
 }
 
 extension OpenFile {

@@ -70,7 +70,9 @@ extension DiskQueue {
                     metadata: [
                         "queue.segment": "\(segment)", "queue.error": "\(error.shortDescription)",
                     ])
-                if case .damaged = error, indexing.rebuildNow(segment) {
+                if case .damaged = error,
+                    indexing.isReplaced(order.index) || indexing.rebuildNow(segment)
+                {
                     rebuilt.insert(segment)
                     loaded.append(again)
                 } else {
@@ -92,26 +94,45 @@ extension DiskQueue {
         deliveries.reserveCapacity(grants.count)
         for grant in grants {
             do {
-                let record = try log.read(grant.position)
-                guard record.sequence == grant.sequence,
-                    let message = QueueRecord.decodeBundle(record.payload, withBytes: true)
-                else {
-                    lose(grant)
-                    continue
-                }
+                guard let message = try read(grant, at: grant.position) else { continue }
                 deliveries.append(
                     Delivery(
                         sequence: grant.sequence, number: grant.number, attempt: grant.attempt,
                         failingFor: grant.failingFor, isRedelivered: grant.isRedelivered,
                         message: message))
-            } catch .damaged, .noSuchSegment {
-                lose(grant)
             } catch {
                 giveBack(grants)
                 throw QueueError(error)
             }
         }
         return deliveries
+    }
+
+    /// Nil if the bundle is lost, or somebody else's by now.
+    private func read(
+        _ grant: QueueState.Grant, at position: RecordPosition
+    ) throws(LogError) -> BundleMessage? {
+        do {
+            let record = try log.read(position)
+            if record.sequence == grant.sequence,
+                let message = QueueRecord.decodeBundle(record.payload, withBytes: true)
+            {
+                return message
+            }
+        } catch {
+            switch error {
+            case .damaged, .noSuchSegment: break
+            default: throw error
+            }
+        }
+        // Its segment may have been written anew since it was granted.
+        let current = shared.withLock { shared in
+            shared.state.position(of: grant.sequence, number: grant.number)
+        }
+        guard let current else { return nil }
+        guard current == position else { return try read(grant, at: current) }
+        lose(grant)
+        return nil
     }
 
     /// The record was damaged since it was written: the device is told to send again.
@@ -176,7 +197,7 @@ extension DiskQueue {
                 }
                 whenDurable()
                 if hasIndexWork { self.indexing.wake() }
-                self.deleteSegments()
+                self.indexing.deleteSegments()
             case .failure(let error):
                 // A restart delivers the bundles again, and the database knows that it has them.
                 self.logger.warning(

@@ -112,7 +112,7 @@ package final class DiskQueue: BundleQueue {
                 pauseFile: pauseFile, marks: marks, hasThreads: hasThreads, clock: clock,
                 wallClock: wallClock)
             try queue.suspectInterrupted(in: options.directory, fileSystem)
-            queue.deleteSegments()
+            queue.indexing.deleteSegments()
             queue.indexing.wake()
             return queue
         } catch let error as LogError {
@@ -341,13 +341,12 @@ package final class DiskQueue: BundleQueue {
         log.close()
     }
 
-    /// Deletes segments that are needed no more.
-    func deleteSegments() {
-        let deletable = shared.withLock { shared in
-            shared.state.shelf.takeDeletable { log.closedSegments }
-        }
-        guard !deletable.isEmpty else { return }
-        logger.debug("log segments deleted", metadata: ["queue.segments": "\(deletable.count)"])
-        log.delete(deletable)
+    /// Writes segments anew of which little is still needed. Blocks for that.
+    ///
+    /// - Parameter isAtRest: false: also those that changed since the last time.
+    /// - Returns: how many.
+    @discardableResult
+    package func compact(isAtRest: Bool = true) -> Int {
+        indexing.compact(isAtRest: isAtRest)
     }
 }

@@ -44,17 +44,20 @@ final class Indexing: Sendable {
         var damaged: Set<UInt64> = []
     }
 
-    private let shared: Monitor<DiskQueue.Shared>
-    private let log: SegmentedLog
-    private let logger: Logger
+    let shared: Monitor<DiskQueue.Shared>
+    let log: SegmentedLog
+    let logger: Logger
     private let work = Monitor(Work())
     private let thread: Monitor<NamedThread?>
     /// The losses that are written down.
-    private let writtenLosses: Monitor<Int>
+    let writtenLosses: Monitor<Int>
+    let sparse = Monitor(SparseSegments())
 
     /// Devices whose bundles go out of memory while the queue stands still.
     private static let sliceMax = 128
     private static let retryInterval = Duration.seconds(1)
+    /// How often segments are looked for of which little is still needed.
+    private static let compactionInterval = Duration.seconds(10)
 
     init(
         shared: Monitor<DiskQueue.Shared>, log: SegmentedLog, logger: Logger, hasThread: Bool
@@ -69,6 +72,7 @@ final class Indexing: Sendable {
         guard hasThread else { return }
         let started = try NamedThread(name: "queue-index") { [weak self, work] in
             var interval: Duration?
+            var compaction = Deadline.after(Self.compactionInterval)
             while true {
                 let isClosed = work.wait(timeout: interval) { work -> Bool? in
                     guard work.isDue || work.isClosed else { return nil }
@@ -76,7 +80,14 @@ final class Indexing: Sendable {
                     return work.isClosed
                 }
                 guard isClosed != true, let self else { return }
-                interval = self.run() ? nil : Self.retryInterval
+                let isDone = self.run()
+                if isDone, compaction.hasPassed {
+                    self.compact()
+                    compaction = .after(Self.compactionInterval)
+                }
+                let hasSparse = self.shared.withLock { !$0.state.shelf.sparse.isEmpty }
+                interval =
+                    isDone ? (hasSparse ? Self.compactionInterval : nil) : Self.retryInterval
             }
         }
         thread.withLock { $0 = started }
@@ -118,11 +129,16 @@ final class Indexing: Sendable {
             return try read(index)
         } catch {
             guard case .damaged = error else { throw error }
-            try rebuild(index.segment)
+            if !isReplaced(index) { try rebuild(index.segment) }
             let made = shared.withLock { $0.state.shelf[index.segment]?.index }
             guard let made else { throw error }
             return try read(made)
         }
+    }
+
+    /// Whether another index has taken the place of this one.
+    func isReplaced(_ index: SegmentIndex) -> Bool {
+        !index.isSame(as: shared.withLock { $0.state.shelf[index.segment]?.index })
     }
 
     func close() {
@@ -231,9 +247,12 @@ final class Indexing: Sendable {
         let built = try IndexBuild.make(
             bundles: bundles, settlements: settlements, segment, logger)
         let found = Set(bundles.map(\.sequence))
-        let gone = shared.update { shared in
-            shared.state.replaceIndex(built, found: found)
+        let gone = shared.update { shared -> [UInt64]? in
+            // Nor may it tell of what the segment was before it was written anew.
+            guard log.storedSegment(number)?.isSame(as: segment) == true else { return nil }
+            return shared.state.replaceIndex(built, found: found)
         }
+        guard let gone else { return }
         logger.error(
             "an index of the log was damaged and has been made again",
             metadata: ["queue.segment": "\(number)", "queue.lost": "\(gone.count)"])

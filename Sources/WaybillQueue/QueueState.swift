@@ -208,7 +208,10 @@ struct QueueState: Sendable {
         defer { devices[deviceID] = device }
         guard device.isLoading else { return }
         device.isLoading = false
-        guard device.runs.first == loaded.order.run else { return }
+        // Another index has other rows in other places.
+        guard device.runs.first == loaded.order.run,
+            loaded.order.index.isSame(as: shelf[UInt64(loaded.order.run.segment)]?.index)
+        else { return }
         for row in loaded.rows {
             guard shelf.isLive(row.sequence), bundles[row.sequence] == nil else { continue }
             bundles[row.sequence] = row.bundle
@@ -231,11 +234,7 @@ struct QueueState: Sendable {
         let number = built.index.segment
         guard shelf[number] != nil else { return [] }
         shelf.setIndex(built.index, built.filter, of: number)
-        for (deviceID, line) in devices
-        where line.runs.all.contains(where: { $0.segment == number }) {
-            let row = built.devices.first { $0.id == deviceID }?.firstRow
-            devices[deviceID]?.replaceRun(in: UInt32(number), from: row)
-        }
+        replaceRuns(in: number, built.devices)
         let gone = shelf.sequences(in: number).filter { !found.contains($0) && bundles[$0] == nil }
         for sequence in gone {
             forget(sequence)
@@ -243,6 +242,33 @@ struct QueueState: Sendable {
             _ = shelf.finish(sequence, bytes: 0)
         }
         return gone
+    }
+
+    /// Has the devices that wait in a segment read its new index, from the first row on.
+    private mutating func replaceRuns(in segment: UInt64, _ indexed: [IndexedDevice]) {
+        let rows = Dictionary(indexed.map { ($0.id, $0.firstRow) }) { first, _ in first }
+        for (deviceID, line) in devices
+        where line.runs.all.contains(where: { $0.segment == segment }) {
+            devices[deviceID]?.replaceRun(in: UInt32(segment), from: rows[deviceID])
+        }
+    }
+
+    /// Takes in that a segment was written anew with nothing but what is still needed of it.
+    ///
+    /// - Parameter made: its bundles, in their new places.
+    mutating func replace(with made: CompactedSegment) {
+        shelf.replace(
+            made.index.segment, with: made.index, made.filter, references: made.references,
+            endings: made.endings)
+        replaceRuns(in: made.index.segment, made.devices)
+        for (sequence, bundle) in made.bundles where bundles[sequence] != nil {
+            bundles[sequence]?.move(to: bundle.position)
+        }
+    }
+
+    /// Where a bundle's record lies, if this delivery of it is the one that counts.
+    func position(of sequence: UInt64, number: UInt64) -> RecordPosition? {
+        bundles[sequence].flatMap { $0.holder == number ? $0.position : nil }
     }
 
     // MARK: Recovery

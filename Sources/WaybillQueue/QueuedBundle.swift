@@ -47,6 +47,10 @@ struct QueuedBundle: Sendable {
     var lostOutcome: SettlementRecord.Outcome { isRetry ? .quarantined : .lost }
 
     /// The same bundle, once its record is on disk.
+    mutating func move(to position: RecordPosition) {
+        self.position = position
+    }
+
     func placed(at position: RecordPosition) -> QueuedBundle {
         var placed = self
         placed.position = position

@@ -50,6 +50,9 @@ struct SegmentIndex: Sendable {
         }
     }
 
+    /// Whether it is the same one, and not another of the same segment.
+    func isSame(as other: SegmentIndex?) -> Bool { seed == other?.seed }
+
     /// Its sections, while they are not on disk.
     var unwritten: [[UInt8]]? {
         if case .memory(let sections) = file { sections } else { nil }

@@ -20,10 +20,17 @@ struct SegmentShelf: Sendable {
         var bundles: [(sequence: UInt64, bundle: QueuedBundle)] = []
         /// What its records say of bundles, until there is an index.
         var settlements: [IndexedSettlement] = []
-        /// The older segments that its settlements speak of.
-        var references: Set<UInt64> = []
+        /// The older segments that its settlements speak of, and how often.
+        var references: [UInt64: References] = [:]
         var index: SegmentIndex?
         var filter: BundleFilter?
+    }
+
+    /// How many settlements in one segment speak of bundles in another.
+    struct References: Sendable, Equatable {
+        /// Of bundles that they end.
+        var ended = 0
+        var charged = 0
     }
 
     private(set) var segments: [UInt64: Segment] = [:]
@@ -66,8 +73,12 @@ struct SegmentShelf: Sendable {
         segments[segment, default: Self.empty(from: 0)].settlements += isKept ? settlements : []
         for settlement in settlements {
             guard let target = self.segment(of: settlement.entry.sequence) else { continue }
-            if target != segment { segments[segment]?.references.insert(target) }
-            guard settlement.entry.outcome.state != nil else { continue }
+            let isEnd = settlement.entry.outcome.state != nil
+            if target != segment {
+                segments[segment]?.references[target, default: References()]
+                    .add(isEnd: isEnd)
+            }
+            guard isEnd else { continue }
             segments[target]?.pinned -= 1
             if segments[target]?.pinned == 0 { hasChanged = true }
         }
@@ -110,8 +121,8 @@ struct SegmentShelf: Sendable {
 
     /// The index is on disk by now; false if its segment is gone.
     mutating func setWritten(_ index: SegmentIndex) -> Bool {
-        guard segments[index.segment] != nil else { return false }
-        segments[index.segment]?.index = index
+        guard let segment = segments[index.segment] else { return false }
+        if index.isSame(as: segment.index) { segments[index.segment]?.index = index }
         return true
     }
 
@@ -140,7 +151,8 @@ struct SegmentShelf: Sendable {
         var deletable: [UInt64] = []
         for number in closed {
             let segment = segments[number]
-            guard segment?.pinned ?? 0 == 0, segment?.references.isDisjoint(with: existing) ?? true
+            guard segment?.pinned ?? 0 == 0,
+                !(segment?.references.keys.contains(where: existing.contains) ?? false)
             else { continue }
             existing.remove(number)
             remove(number)
@@ -153,6 +165,44 @@ struct SegmentShelf: Sendable {
     mutating func remove(_ number: UInt64) {
         segments[number] = nil
         order.removeAll { $0.number == number }
+    }
+
+    // MARK: Compaction
+
+    /// Closed segments that hold at most half as many bundles to be delivered as bundles, with how many
+    /// of them; and of whose other bundles the disk knows that they are done.
+    var sparse: [UInt64: Int] {
+        segments.compactMapValues { segment in
+            guard let index = segment.index, index.bundleCount > 0,
+                segment.pinned == segment.liveCount, 2 * segment.pinned <= index.bundleCount
+            else { return nil }
+            return segment.pinned
+        }
+    }
+
+    /// How many settlements in each segment end bundles of this one.
+    func endings(in number: UInt64) -> [UInt64: Int] {
+        segments.compactMapValues { $0.references[number]?.ended }
+    }
+
+    /// Takes in that a segment was written anew, without bundles that were done and what settlements in
+    /// it were not needed any more.
+    ///
+    /// - Parameters:
+    ///   - references: of the settlements that it has now.
+    ///   - endings: the settlements elsewhere that nobody needs now; see ``endings(in:)``.
+    mutating func replace(
+        _ number: UInt64, with index: SegmentIndex, _ filter: BundleFilter,
+        references: [UInt64: References], endings: [UInt64: Int]
+    ) {
+        setIndex(index, filter, of: number)
+        segments[number]?.references = references
+        for (other, count) in endings {
+            guard var left = segments[other]?.references[number] else { continue }
+            left.ended -= count
+            segments[other]?.references[number] = left == References() ? nil : left
+        }
+        hasChanged = true
     }
 
     /// Takes back what an index said of a segment.
@@ -230,6 +280,12 @@ struct SegmentShelf: Sendable {
         guard segment > newest else { return }
         newest = segment
         hasChanged = true
+    }
+}
+
+extension SegmentShelf.References {
+    mutating func add(isEnd: Bool) {
+        if isEnd { ended += 1 } else { charged += 1 }
     }
 }
 

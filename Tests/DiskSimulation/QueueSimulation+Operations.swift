@@ -16,6 +16,7 @@ extension QueueSimulation {
         case 85..<87: try kill()
         case 87: try crash()
         case 88: try forgetOne()
+        case 89..<92: try compact()
         default: planFault()
         }
     }
@@ -290,6 +291,12 @@ extension QueueSimulation {
         guard let queue, let key = model.keys.randomElement(using: &chance) else { return }
         queue.forget(key)
         model.forget(key)
+    }
+
+    private func compact() throws {
+        compactions += queue?.compact(isAtRest: false) ?? 0
+        try listen()
+        try crashIfDown()
     }
 
     private func closeAndOpen() throws {

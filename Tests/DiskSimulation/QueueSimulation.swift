@@ -27,6 +27,8 @@ package final class QueueSimulation {
     /// Settlements that became durable while the disk was full, and openings.
     package private(set) var settledOnFullDisk = 0
     package private(set) var openings = 0
+    /// Segments that were written anew.
+    package internal(set) var compactions = 0
     package private(set) var deliveries = 0
     package private(set) var operation = 0
 

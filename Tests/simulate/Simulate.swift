@@ -106,6 +106,7 @@ struct Tally: Sendable {
     var operations = 0
     var deliveries = 0
     var openings = 0
+    var compactions = 0
     var settledOnFullDisk = 0
     /// Bundles that were damaged, and named.
     var losses = 0
@@ -142,6 +143,7 @@ struct Tally: Sendable {
             operations = simulation.operation
             deliveries = simulation.deliveries
             openings = simulation.openings
+            compactions = simulation.compactions
             settledOnFullDisk = simulation.settledOnFullDisk
         case .damage:
             let simulation = DamageSimulation(seed: seed)
@@ -168,6 +170,7 @@ struct Tally: Sendable {
         operations += other.operations
         deliveries += other.deliveries
         openings += other.openings
+        compactions += other.compactions
         settledOnFullDisk += other.settledOnFullDisk
         losses += other.losses
         counts.add(other.counts)
@@ -186,7 +189,7 @@ struct Tally: Sendable {
             "\(arguments.seeds) seeds from \(arguments.first) in \(took.components.seconds) s: "
                 + levels.joined(separator: ", "),
             "  \(operations) operations, \(openings) openings of the queue, \(deliveries) deliveries, "
-                + "\(settledOnFullDisk) settlements synced on a full disk, \(losses) damaged and named",
+                + "\(compactions) segments written anew, \(settledOnFullDisk) settlements synced on a full disk, \(losses) damaged and named",
             "  \(counts.calls) calls of the disk: \(counts.reads) reads, \(counts.writes) writes, "
                 + "\(counts.syncs) syncs, \(counts.directorySyncs) directory syncs",
         ]
