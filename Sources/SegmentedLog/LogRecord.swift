@@ -49,6 +49,7 @@ enum InternalType {
     static let manifest: UInt16 = 0xff01
     static let deletion: UInt16 = 0xff02
     static let closing: UInt16 = 0xff03
+    static let names: UInt16 = 0xff04
 }
 
 /// The segments that existed when a segment was begun.

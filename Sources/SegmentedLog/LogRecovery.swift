@@ -34,6 +34,9 @@ struct LogRecovery {
     private var unreadable: [UInt64: UInt64] = [:]
     /// Segments that were rewritten and are there as they were before.
     private var outdated: Set<UInt64> = []
+    private var missingRecords = MissingRecords()
+    /// The segment that was read last.
+    private var lastRead: UInt64 = 0
 
     private init(options: LogOptions, fileSystem: any FileSystem, visitor: LogVisitor) {
         self.options = options
@@ -257,6 +260,7 @@ struct LogRecovery {
             return
         }
         outcome.report.segments += 1
+        defer { lastRead = source.number }
         let isLast = source.number == sources.last?.number
         if let limit, !isLast, try visitor.begin(stored(source, end: limit)) {
             if UInt64(source.byteCount) < limit {
@@ -265,13 +269,19 @@ struct LogRecovery {
             outcome.segments[source.number] = SegmentInfo(
                 cipher: source.cipher, end: limit, fileBytes: source.byteCount,
                 salt: source.header.salt, isRewritten: isRewritten)
+            missingRecords.skip()
             return
         }
         let bytes = try read(source, limit: limit)
         let cut = limit == nil && isLast ? cutOfTornTail(source, bytes) : nil
         var scan = makeScan(source)
         var kept: [LogRecord] = []
+        var missing = missingRecords
+        missing.begin(
+            firstSequence: source.header.firstSequence, follows: lastRead + 1 == source.number)
+        if isRewritten { missing.skip() }
         try scan.run(bytes, limit: limit) { record in
+            missing.take(record)
             guard record.type < InternalType.first else { return }
             if let cut, record.position.offset >= cut {
                 kept.append(record)
@@ -279,6 +289,7 @@ struct LogRecovery {
                 try visitor.replay(record)
             }
         }
+        missingRecords = missing
         outcome.kept = kept
         outcome.report.records += scan.records
         outcome.nextSequence = max(outcome.nextSequence, scan.lastSequence + 1)
@@ -356,6 +367,7 @@ struct LogRecovery {
         for number in missing(numbers).sorted() {
             addFault(number, 0..<(expected[number]?.end ?? 0), nil, .missing)
         }
+        outcome.report.lost = missingRecords.found
         outcome.report.faults.sort {
             ($0.segment, $0.bytes.lowerBound) < ($1.segment, $1.bytes.lowerBound)
         }

@@ -15,6 +15,7 @@ struct SegmentInfo: Sendable {
 struct PendingAppend: Sendable {
     let type: UInt16
     let payload: [UInt8]
+    let name: [UInt8]
     let recordClass: RecordClass
     let completion: @Sendable (Result<AppendedRecord, LogError>) -> Void
 }

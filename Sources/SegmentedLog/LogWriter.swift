@@ -17,6 +17,8 @@ struct LogWriter {
     /// Control records that wait for room, oldest first.
     private var deferred: [PendingAppend] = []
     private var deferredDeletions: [UInt64] = []
+    /// Names of the last batch's records, until a later one has them.
+    private var names: [LostRecord] = []
     private var takenReplacements: [SegmentReplacement] = []
     private var buffer: [UInt8] = []
     private var gathering: Gathering
@@ -115,7 +117,7 @@ struct LogWriter {
 
     private mutating func commitOrDefer() throws(LogError) {
         do {
-            try commit()
+            try commit(withNames: false)
         } catch .diskFull {
             deferred = inFlight
             inFlight = []
@@ -123,7 +125,9 @@ struct LogWriter {
     }
 
     /// Seals, writes, syncs, completes. Throws `diskFull` with nothing completed.
-    private mutating func commit() throws(LogError) {
+    ///
+    /// - Parameter withNames: false on a full disk: names can wait, control records cannot.
+    private mutating func commit(withNames: Bool = true) throws(LogError) {
         let batch = inFlight
         guard !batch.isEmpty || !deferredDeletions.isEmpty else { return }
         buffer.removeAll(keepingCapacity: true)
@@ -132,11 +136,18 @@ struct LogWriter {
         for append in batch {
             records.append(try seal(append.type, append.payload))
         }
+        // Behind the batch, so that what hits the last record of the one before does not hit its name.
+        if withNames { try sealNames() }
         let deletions = deferredDeletions
         if !deletions.isEmpty {
             _ = try seal(InternalType.deletion, DeletionList.encode(deletions))
         }
         try writeBuffer()
+        if withNames { names = [] }
+        names += zip(batch, records).compactMap { append, record in
+            append.name.isEmpty
+                ? nil : LostRecord(sequence: record.sequence, name: append.name)
+        }
         inFlight = []
         deferredDeletions = []
         recordCounter.increment(by: batch.count)
@@ -146,6 +157,11 @@ struct LogWriter {
             append.completion(.success(record))
         }
         if !deletions.isEmpty { try unlink(deletions) }
+    }
+
+    private mutating func sealNames() throws(LogError) {
+        guard !names.isEmpty else { return }
+        _ = try seal(InternalType.names, RecordNames.encode(names))
     }
 
     private mutating func seal(_ type: UInt16, _ payload: [UInt8]) throws(LogError)
@@ -351,6 +367,7 @@ struct LogWriter {
         deferred = []
         buffer.removeAll(keepingCapacity: true)
         do {
+            try sealNames()
             _ = try seal(InternalType.closing, [])
             try writeBuffer()
         } catch .diskFull {

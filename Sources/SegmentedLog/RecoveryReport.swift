@@ -7,6 +7,8 @@ package struct RecoveryReport: Sendable, Equatable {
     package var tornBytes = 0
     /// Loss and suspicion, in order of segments; empty after any ordinary crash.
     package var faults: [RecoveryFault] = []
+    /// Records that are damaged and that later ones name.
+    package var lost: [LostRecord] = []
     /// Files in the directory that are none of the log's.
     package var unknownFiles: [String] = []
 

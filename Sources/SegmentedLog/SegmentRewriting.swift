@@ -33,6 +33,8 @@ extension SegmentedLog {
         let (scan, info): (SegmentScan, SegmentInfo)
         do {
             (scan, info) = try scanAll(number) { record in
+                // An index tells names from now on.
+                guard record.type != InternalType.names else { return }
                 if record.type >= InternalType.first || isWanted(record) { kept.append(record) }
             }
         } catch let error as LogError {

@@ -138,14 +138,15 @@ package final class SegmentedLog: Sendable {
         state.update { $0.isClosing = true }
     }
 
-    /// Adds a record; `completion` hears of it once a sync covers it, or why it failed.
+    /// Adds a record under a name of at most 65,535 bytes, which the log tells if the record is damaged
+    /// before its segment has an index; `completion` hears of it once a sync covers it, or why it failed.
     ///
     /// Completions run on the writer's thread, in the order of sequences: they must be short and
     /// must not block. A refusal is told at once, on the caller's thread: ``LogError/diskFull``,
     /// ``LogError/overloaded``, ``LogError/io(errno:operation:)`` (retry),
     /// ``LogError/tooLarge(byteCount:)``, ``LogError/closed``, ``LogError/failed(errno:operation:)``.
     package func append(
-        type: UInt16, payload: [UInt8], recordClass: RecordClass = .bulk,
+        type: UInt16, payload: [UInt8], name: [UInt8] = [], recordClass: RecordClass = .bulk,
         completion: @escaping @Sendable (Result<AppendedRecord, LogError>) -> Void
     ) {
         precondition(type < InternalType.first, "types from 0xff00 on are the log's own")
@@ -161,7 +162,8 @@ package final class SegmentedLog: Sendable {
             else { return (.overloaded, false) }
             state.pending.append(
                 PendingAppend(
-                    type: type, payload: payload, recordClass: recordClass, completion: completion))
+                    type: type, payload: payload, name: name, recordClass: recordClass,
+                    completion: completion))
             state.pendingBytes += payload.count
             return (nil, state.pending.count == state.wakeCount)
         }

@@ -98,7 +98,8 @@ package final class DiskQueue: BundleQueue {
                     onFatal(QueueError(error))
                 },
                 begin: recovery.begin, end: recovery.end, replay: recovery.replay)
-            var state = recovery.finish(LossFile(log: opened.log))
+            var state = recovery.finish(
+                LossFile(log: opened.log), naming: opened.report.lost)
             // All that was there before is closed now.
             if let last = opened.log.closedSegments.last { state.shelf.notice(last + 1) }
             let pauseFile = QueuePause(directory: options.directory, fileSystem: fileSystem)
@@ -210,7 +211,8 @@ package final class DiskQueue: BundleQueue {
         let draft = QueuedBundle(
             message, position: RecordPosition(segment: 0, offset: 0, byteCount: 0))
         let payload = QueueRecord.encode(message)
-        log.append(type: QueueRecord.bundleType, payload: payload) { result in
+        let name = BundleName(draft).encode()
+        log.append(type: QueueRecord.bundleType, payload: payload, name: name) { result in
             switch result {
             case .success(let record):
                 self.insert(draft.placed(at: record.position), record.sequence)

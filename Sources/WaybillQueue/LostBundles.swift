@@ -35,6 +35,12 @@ package struct LostBundle: Sendable, Equatable {
             foundAt: foundAt)
     }
 
+    init(_ name: BundleName, sequence: UInt64, foundAt: Timestamp) {
+        self.init(
+            key: name.key, tenant: name.tenant, bundleDigest: name.digest, sequence: sequence,
+            byteCount: name.sizeOfParts, receivedAt: name.receivedAt, foundAt: foundAt)
+    }
+
     var entry: BundleEntry {
         BundleEntry(
             state: .lost, bundleDigest: bundleDigest, partByteCounts: [byteCount],
@@ -89,11 +95,10 @@ struct LostBundles: Sendable {
 /// that were sent again are lost no more.
 ///
 /// Section 0: sequence of the last record that speaks of a loss and that it heeds (8). Section 1: for
-/// each bundle, device id and bundle id (16 each), digest (32), tenant (4), reserved
-/// (4), sequence (8), bytes (8), received and found (8 each).
+/// each bundle, its ``BundleName``, sequence (8), when it was found lost (8).
 struct LossFile: Sendable {
     static let fileName = "lost"
-    private static let rowByteCount = 104
+    private static let rowByteCount = BundleName.byteCount + 16
 
     let log: SegmentedLog
 
@@ -103,14 +108,8 @@ struct LossFile: Sendable {
         head.integer(last)
         var writer = FieldWriter(capacity: Self.rowByteCount * bundles.count)
         for bundle in bundles {
-            writer.raw(bundle.key.deviceID.bytes)
-            writer.raw(bundle.key.bundleID.bytes)
-            writer.raw(bundle.bundleDigest.bytes)
-            writer.integer(bundle.tenant.number)
-            writer.zeros(4)
+            BundleName(bundle).encode(to: &writer)
             writer.integer(bundle.sequence)
-            writer.integer(UInt64(bundle.byteCount))
-            writer.integer(bundle.receivedAt.microseconds)
             writer.integer(bundle.foundAt.microseconds)
         }
         try log.writeSealed([head.bytes, writer.bytes], named: Self.fileName)
@@ -136,17 +135,9 @@ struct LossFile: Sendable {
 extension LostBundle {
     fileprivate init?(_ bytes: ArraySlice<UInt8>) {
         var reader = FieldReader(bytes)
-        guard let deviceID = reader.raw(16).flatMap({ DeviceID(bytes: $0) }),
-            let bundleID = reader.raw(16).flatMap({ BundleID(bytes: $0) }),
-            let digest = reader.raw(32).flatMap({ Digest256(bytes: $0) }),
-            let tenant = reader.integer(Int32.self), reader.integer(UInt32.self) != nil,
-            let sequence = reader.integer(UInt64.self), let count = reader.integer(UInt64.self),
-            let received = reader.integer(Int64.self), let found = reader.integer(Int64.self)
+        guard let name = BundleName(&reader), let sequence = reader.integer(UInt64.self),
+            let found = reader.integer(Int64.self)
         else { return nil }
-        self.init(
-            key: BundleKey(deviceID: deviceID, bundleID: bundleID), tenant: TenantID(tenant),
-            bundleDigest: digest, sequence: sequence, byteCount: Int(count),
-            receivedAt: Timestamp(microseconds: received),
-            foundAt: Timestamp(microseconds: found))
+        self.init(name, sequence: sequence, foundAt: Timestamp(microseconds: found))
     }
 }

@@ -12,6 +12,8 @@ final class QueueRecovery {
     private var lastSequence: UInt64 = 0
     /// The records that speak of losses, by the sequence of the bundle.
     private var recordsOfLosses: [UInt64: UInt64] = [:]
+    /// Bundles that are in no segment that was read, and that settlements end.
+    private var ended: Set<UInt64> = []
     /// Segments whose records are gone and whose index is there.
     private var gone: [(segment: StoredSegment, index: SegmentIndex)] = []
 
@@ -81,6 +83,10 @@ final class QueueRecovery {
     private func apply(
         _ settlements: [IndexedSettlement], in segment: UInt64, isKept: Bool = false
     ) {
+        for settlement in settlements where settlement.entry.outcome.state != nil {
+            let sequence = settlement.entry.sequence
+            if !state.shelf.isLive(sequence) { ended.insert(sequence) }
+        }
         let lost = state.replay(
             settlements, in: segment, now: now, wallClock: wallClock, isKept: isKept)
         for settlement in settlements where settlement.entry.outcome == .lost {
@@ -99,12 +105,15 @@ final class QueueRecovery {
 
     /// Ends what lay in segments that are gone, and remembers it where a restart finds it.
     ///
-    /// - Parameter file: says which bundles were lost before.
-    func finish(_ file: LossFile) -> QueueState {
+    /// - Parameters:
+    ///   - file: says which bundles were lost before.
+    ///   - damaged: bundles whose records are damaged, as far as later ones name them.
+    func finish(_ file: LossFile, naming damaged: [LostRecord]) -> QueueState {
         do throws(LogError) {
             let (known, last) = try file.read()
             let named = Set(known.map(\.sequence))
             for bundle in known { state.addLost(bundle) }
+            let isNaming = name(damaged)
             for bundle in state.lost.all {
                 let record = recordsOfLosses[bundle.sequence] ?? .max
                 // What the file heeds and does not name was sent again.
@@ -112,7 +121,11 @@ final class QueueRecovery {
                     state.removeLost(bundle.key)
                 }
             }
-            if !gone.isEmpty { try loseGone(file) }
+            if !gone.isEmpty {
+                try loseGone(file)
+            } else if isNaming {
+                try file.write(state.lost.all, through: state.lostThrough)
+            }
         } catch {
             // The indexes of what is gone are still there: the next start tries again.
             logger.error(
@@ -123,6 +136,23 @@ final class QueueRecovery {
         for key in state.finishedKeys where isWaiting(key) { state.forget(key) }
         state.endReplay(through: lastSequence)
         return state
+    }
+
+    /// Takes in the names of bundles whose records are damaged; false if none of them was to be
+    /// delivered.
+    private func name(_ damaged: [LostRecord]) -> Bool {
+        let before = state.lost.version
+        for record in damaged where !ended.contains(record.sequence) {
+            var reader = FieldReader(record.name[...])
+            // A dead letter's bundle keeps its receipt: only this try is lost.
+            guard let name = BundleName(&reader), !name.isRetry else { continue }
+            state.addLost(LostBundle(name, sequence: record.sequence, foundAt: wallClock))
+        }
+        guard state.lost.version != before else { return false }
+        logger.error(
+            "bundles were damaged in the log and are lost: devices are told to send them again",
+            metadata: ["queue.lost": "\(state.lost.count)"])
+        return true
     }
 
     /// Whether a bundle of this key waits on disk, or may do so: an index cannot be read now.

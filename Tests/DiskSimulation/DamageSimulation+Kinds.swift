@@ -11,6 +11,7 @@ extension DamageSimulation {
     }
 
     private func note(_ what: String, _ frames: [DiskImage.Frame], in image: DiskImage) {
+        damages += 1
         wasDamaged += (wasDamaged.isEmpty ? "" : ", ") + what
         hit.formUnion(frames.map(\.sequence))
         if frames.contains(where: { !image.isVouchedFor($0) }) { mayLookTorn = true }
@@ -34,6 +35,7 @@ extension DamageSimulation {
                 default: number(frame.bytes.lowerBound...frame.bytes.upperBound - 1)
                 }
             (offset, frames) = (place, [frame])
+            if image.isNamed(frame) { named = frame.sequence }
         }
         // Both copies of one header: all that the segment holds is gone.
         let isSecond = headersFlipped.contains(segment.path) && frames.isEmpty

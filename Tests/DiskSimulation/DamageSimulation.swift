@@ -41,6 +41,10 @@ package final class DamageSimulation {
     /// Whether the newest segment is an older version of itself: nothing could say what came later.
     var isRolledBack = false
     var wasDamaged = ""
+    /// How many kinds of damage there are.
+    var damages = 0
+    /// The one record that was hit and that a later one names.
+    var named: UInt64?
     /// Segments of whose header one copy was hit.
     var headersFlipped: Set<String> = []
 
@@ -245,6 +249,9 @@ package final class DamageSimulation {
         }
         losses += 1
         if queue?.find(key)?.state == .lost { return }
+        if damages == 1, named == bundle.sequence {
+            throw ModelMismatch("after \(wasDamaged) \(bundle.sequence) is lost without a name")
+        }
         if faults.contains(where: { covers($0, bundle.sequence) }) { return }
         if isRolledBack { return }
         if mayLookTorn, let queue, queue.recoveryTornBytes > 0 { return }

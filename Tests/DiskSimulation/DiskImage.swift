@@ -15,6 +15,7 @@ struct DiskImage {
     static let headerBytes = 512
     private static let clearBytes = 32
     private static let tagBytes = 16
+    private static let namesType: UInt16 = 0xff04
     private static let closingType: UInt16 = 0xff03
 
     /// Contents of segment files by path; those of other files are left out.
@@ -57,6 +58,14 @@ struct DiskImage {
         let behind = segments.first { $0.path == frame.path }?.frames ?? []
         if segments.last?.path != frame.path { return true }
         return behind.contains { $0.synced > frame.bytes.lowerBound && $0 != frame }
+    }
+
+    /// Whether a later frame of its segment holds the names of the batch that it was written with.
+    func isNamed(_ frame: Frame) -> Bool {
+        let behind = segments.first { $0.path == frame.path }?.frames ?? []
+        return behind.contains {
+            $0.type == Self.namesType && $0.synced > frame.bytes.lowerBound
+        }
     }
 
     private static func integer(_ bytes: [UInt8], _ offset: Int, _ count: Int) -> Int {
