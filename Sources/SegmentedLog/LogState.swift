@@ -29,6 +29,8 @@ struct LogState: Sendable {
     var deleting: Set<UInt64> = []
     /// Rewritten segments that are to take the places of the old ones.
     var replacements: [SegmentReplacement] = []
+    /// Segments that were written anew in this life.
+    var rewritten: Set<UInt64> = []
     /// How many records have to wait before the writer is woken.
     var wakeCount = 1
     var isClosing = false

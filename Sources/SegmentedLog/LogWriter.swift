@@ -356,6 +356,7 @@ struct LogWriter {
                 state.withLock { state in
                     state.segments[segment.number] = segment.info
                     state.files[segment.number] = segment.file
+                    state.rewritten.insert(segment.number)
                 }
             }))
     }

@@ -20,6 +20,9 @@ package struct SegmentDraft: Sendable {
 }
 
 extension SegmentedLog {
+    /// Segments that were written anew since the log was opened, under its first master key.
+    package var rewrittenSegments: Set<UInt64> { state.withLock { $0.rewritten } }
+
     /// Writes a closed segment anew with a part of its records, which keep their sequences. Durable on
     /// return; counts only after ``replace(with:_:)``. Blocks; holds the segment in memory.
     ///

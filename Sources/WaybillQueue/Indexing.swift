@@ -85,9 +85,10 @@ final class Indexing: Sendable {
                     self.compact()
                     compaction = .after(Self.compactionInterval)
                 }
-                let hasSparse = self.shared.withLock { !$0.state.shelf.sparse.isEmpty }
+                // Nobody says when there is little left in a segment.
+                let hasClosed = self.shared.withLock { $0.state.shelf.hasIndexes }
                 interval =
-                    isDone ? (hasSparse ? Self.compactionInterval : nil) : Self.retryInterval
+                    isDone ? (hasClosed ? Self.compactionInterval : nil) : Self.retryInterval
             }
         }
         thread.withLock { $0 = started }

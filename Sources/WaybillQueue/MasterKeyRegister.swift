@@ -31,9 +31,11 @@ package struct MasterKeyRegister: Sendable {
         leftAlone = Set(older.keys).subtracting(closed)
     }
 
-    /// All keys that are given or wanted, the one of new segments first. Costs one lock.
+    /// All keys that are given or wanted, the one of new segments first. Costs two locks.
     package var keys: [QueueMasterKey] {
         let closed = Set(log.closedSegments)
+        let rewritten = log.rewrittenSegments
+        let older = older.filter { !rewritten.contains($0.key) }
         let left = older.filter { closed.contains($0.key) || leftAlone.contains($0.key) }
         var counts: [String: Int] = [:]
         for id in left.values { counts[id, default: 0] += 1 }

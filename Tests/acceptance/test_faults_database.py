@@ -301,3 +301,35 @@ def checked_place(make_place):
     bundle_id = ledger.upload(place.device)
     place.drained()
     return place, ledger, bundle_id
+
+
+# -- a bundle that fails for long
+
+
+def test_case_36_a_bundle_that_fails_for_long_keeps_its_own_bytes_only(make_place):
+    """Its segment is written anew without the others once it has come to rest."""
+    place = make_place("listeners=0", "attempts-max=50", devices=4)
+    place.database.query(POISON)
+    ledger = Ledger()
+    ledger.upload(place.device, transaction(type="poison"))
+    for device in place.devices[1:]:
+        for _ in range(10):
+            ledger.upload(device, transaction({"text": secrets.token_hex(20_000)}))
+    # The next start closes the segment.
+    place.server.stop()
+    place.server.start()
+    folder = pathlib.Path(place.server.data) / "log"
+
+    def closed_bytes():
+        return sum(path.stat().st_size for path in sorted(folder.glob("*.seg"))[:-1])
+
+    assert closed_bytes() > 600_000
+    place.listeners(1)
+    until(lambda: place.status()["depth"] == 1)
+    until(lambda: closed_bytes() < 40_000, why="its segment stays as it was")
+    place.server.kill()
+    place.server.start()
+    place.database.query("DROP TRIGGER play ON waybill.transactions")
+    place.listeners(1)
+    place.drained()
+    assert ledger.check(place.database) == (31, 31)
