@@ -111,14 +111,18 @@ extension SegmentedLog {
     }
 
     /// Reads a closed segment's records, oldest first, and says where there should be some and are
-    /// none. Blocks; holds the segment in memory.
+    /// none, and what those were called that later records of the segment name. Blocks; holds the
+    /// segment in memory.
     ///
     /// - Throws: ``LogError/noSuchSegment(_:)``, ``LogError/io(errno:operation:)`` (retry), or what
     ///   `handle` throws.
     package func scan(
         _ number: UInt64, _ handle: (LogRecord) throws -> Void
-    ) throws -> [RecoveryFault] {
+    ) throws -> (faults: [RecoveryFault], lost: [LostRecord]) {
+        var missing = MissingRecords()
         let (scan, info) = try scanAll(number) { record in
+            missing.begin(firstSequence: record.sequence, follows: true)
+            missing.take(record)
             if record.type < InternalType.first { try handle(record) }
         }
         var faults = scan.holes.map {
@@ -131,7 +135,7 @@ extension SegmentedLog {
                 RecoveryFault(
                     segment: number, bytes: covered..<info.end, sequences: nil, reason: .cutShort))
         }
-        return faults
+        return (faults, info.isRewritten ? [] : missing.found)
     }
 
     /// As ``scan(_:_:)``, with the log's own records.

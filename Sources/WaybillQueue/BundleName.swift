@@ -49,6 +49,12 @@ struct BundleName: Sendable {
         return writer.bytes
     }
 
+    /// Nil if the bytes are none.
+    init?(_ bytes: [UInt8]) {
+        var reader = FieldReader(bytes[...])
+        self.init(&reader)
+    }
+
     /// Nil if the next bytes are none.
     init?(_ reader: inout FieldReader) {
         guard let deviceID = reader.raw(16).flatMap({ DeviceID(bytes: $0) }),

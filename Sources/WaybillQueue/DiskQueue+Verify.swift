@@ -53,6 +53,7 @@ extension DiskQueue {
     ) throws(LogError) {
         var found: Set<UInt64> = []
         let faults = try LogError.catching { try log.scan(number) { found.insert($0.sequence) } }
+            .faults
         result.segments += 1
         result.records += found.count
         guard !faults.isEmpty else { return }

@@ -1,4 +1,5 @@
 internal import Logging
+internal import Metrics
 internal import SegmentedLog
 internal import WaybillModel
 internal import WaybillThreads
@@ -222,14 +223,15 @@ final class Indexing: Sendable {
         return true
     }
 
-    /// Makes an index anew from the segment's records. What is in neither is lost.
+    /// Makes an index anew from the segment's records. What is in neither is lost, and named by the
+    /// records behind it.
     func rebuild(_ number: UInt64) throws(LogError) {
         guard let segment = log.storedSegment(number) else {
             return shared.update { $0.state.abandon(number) }
         }
         var bundles: [(sequence: UInt64, bundle: QueuedBundle)] = []
         var settlements: [IndexedSettlement] = []
-        _ = try LogError.catching {
+        let damaged = try LogError.catching {
             try log.scan(number) { record in
                 if let message = QueueRecord.decodeBundle(record.payload, withBytes: false),
                     record.type == QueueRecord.bundleType
@@ -244,18 +246,28 @@ final class Indexing: Sendable {
                     }
                 }
             }
-        }
+        }.lost
         let built = try IndexBuild.make(
             bundles: bundles, settlements: settlements, segment, logger)
         let found = Set(bundles.map(\.sequence))
+        let names = damaged.compactMap { record in
+            BundleName(record.name).map { (record.sequence, $0) }
+        }
         let gone = shared.update { shared -> [UInt64]? in
             // Nor may it tell of what the segment was before it was written anew.
             guard log.storedSegment(number)?.isSame(as: segment) == true else { return nil }
-            return shared.state.replaceIndex(built, found: found)
+            return shared.state.replaceIndex(
+                built, found: found, names: Dictionary(names) { first, _ in first }, at: .now)
         }
         guard let gone else { return }
         logger.error(
             "an index of the log was damaged and has been made again",
-            metadata: ["queue.segment": "\(number)", "queue.lost": "\(gone.count)"])
+            metadata: [
+                "queue.segment": "\(number)", "queue.lost": "\(gone.count)",
+                "queue.named": "\(names.count)",
+            ])
+        guard !gone.isEmpty else { return }
+        Counter(label: "waybill_bundles_lost_total").increment(by: gone.count)
+        wake()
     }
 }

@@ -29,7 +29,14 @@ final class QueueRecovery {
         do {
             guard let file = try segment.readIndex(),
                 let index = try SegmentIndex(.file(file), of: segment.number)
-            else { return false }
+            else {
+                if segment.isGone {
+                    logger.error(
+                        "nobody knows which bundles lay in a segment that is gone",
+                        metadata: ["queue.segment": "\(segment.number)"])
+                }
+                return false
+            }
             let bits = try index.readSequences()
             state.adopt(
                 index, try index.readFilter(), bits, devices: try index.readDevices())
@@ -143,9 +150,8 @@ final class QueueRecovery {
     private func name(_ damaged: [LostRecord]) -> Bool {
         let before = state.lost.version
         for record in damaged where !ended.contains(record.sequence) {
-            var reader = FieldReader(record.name[...])
             // A dead letter's bundle keeps its receipt: only this try is lost.
-            guard let name = BundleName(&reader), !name.isRetry else { continue }
+            guard let name = BundleName(record.name), !name.isRetry else { continue }
             state.addLost(LostBundle(name, sequence: record.sequence, foundAt: wallClock))
         }
         guard state.lost.version != before else { return false }

@@ -228,9 +228,13 @@ struct QueueState: Sendable {
 
     /// Takes in an index that was made again.
     ///
-    /// - Parameter found: the bundles that are in it.
-    /// - Returns: those that are to be delivered and are not.
-    mutating func replaceIndex(_ built: IndexBuild, found: Set<UInt64>) -> [UInt64] {
+    /// - Parameters:
+    ///   - found: the bundles that are in it.
+    ///   - names: what is known of others.
+    /// - Returns: those that are to be delivered and are not in it.
+    mutating func replaceIndex(
+        _ built: IndexBuild, found: Set<UInt64>, names: [UInt64: BundleName], at time: Timestamp
+    ) -> [UInt64] {
         let number = built.index.segment
         guard shelf[number] != nil else { return [] }
         shelf.setIndex(built.index, built.filter, of: number)
@@ -238,8 +242,11 @@ struct QueueState: Sendable {
         let gone = shelf.sequences(in: number).filter { !found.contains($0) && bundles[$0] == nil }
         for sequence in gone {
             forget(sequence)
-            // Its size is not known any more: it counts, and its segment stays, until the next start.
-            _ = shelf.finish(sequence, bytes: 0)
+            // Where its size is not known any more it counts until the next start; its segment stays
+            // until then.
+            _ = shelf.finish(sequence, bytes: names[sequence]?.sizeOfParts ?? 0)
+            guard let name = names[sequence], !name.isRetry else { continue }
+            addLost(LostBundle(name, sequence: sequence, foundAt: time))
         }
         return gone
     }
