@@ -8,17 +8,18 @@
 # WAYBILL_TEST_FUZZ_SECONDS=N sets how long calls are made up for each side (default 1800).
 # WAYBILL_TEST_LETTERS=N sets how many dead letters a bulk job goes over (default 100,000).
 # WAYBILL_TEST_SIMULATIONS=N sets how many seeds are simulated (default 100,000).
+# WAYBILL_TEST_MUTANT_SEEDS=N sets in how many seeds each mutant must be noticed (default 2,000).
 # WAYBILL_TEST_KILL_SECONDS=N sets for how long the server is killed again and again (default 3600).
 # WAYBILL_TEST_AWAY_SECONDS=N sets for how long PostgreSQL is away under load (default 600).
 # WAYBILL_TEST_COMMITS=N sets how often PostgreSQL is killed in a COMMIT (default 200).
 # WAYBILL_TEST_SOAK_MINUTES=N sets how long the soak takes (default 60).
-# WAYBILL_TEST_STEPS="fuzz simulation calls letters kills away address thread soak" chooses steps
-# (default: all).
+# WAYBILL_TEST_STEPS="fuzz simulation mutants calls letters kills away address thread soak" chooses
+# steps (default: all).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/prepare.sh
 
-steps=${WAYBILL_TEST_STEPS:-fuzz simulation calls letters kills away address thread soak}
+steps=${WAYBILL_TEST_STEPS:-fuzz simulation mutants calls letters kills away address thread soak}
 logs=.build/nightly-logs
 strictly=(--explicit-target-dependency-import-check error)
 # Unit tests without a server: what handles raw memory, threads and files.
@@ -52,6 +53,11 @@ fuzz() {
 simulation() {
     deploy/simulate.sh --seeds "${WAYBILL_TEST_SIMULATIONS:-100000}" \
         --from "${WAYBILL_TEST_SEED:-$((RANDOM * 1000000 + 1))}"
+}
+
+# Each sync, tag check and fencing check left out in turn.
+mutants() {
+    deploy/simulate.sh --mutants --seeds "${WAYBILL_TEST_MUTANT_SEEDS:-2000}"
 }
 
 # Calls made up from openapi.yaml against both sides of a running server.
@@ -108,6 +114,7 @@ mkdir -p "$logs"
 step "python packages" python_packages
 if wanted fuzz; then step "fuzz" fuzz; fi
 if wanted simulation; then step "simulation" simulation; fi
+if wanted mutants; then step "mutants" mutants; fi
 if wanted calls; then step "made-up calls" calls; fi
 if wanted letters; then step "many dead letters" letters; fi
 if wanted kills; then step "kills" kills; fi

@@ -2,6 +2,8 @@
 # Runs the log and the queue on a disk in memory that tears, loses, refuses and forgets.
 #
 # deploy/simulate.sh [--seeds N] [--seed S] [--from S]: seeds (default 3000) from S on, or one again.
+# deploy/simulate.sh --mutants [--seeds N]: leaves out one sync, tag check or fencing check after the
+# other, and simulates until that is noticed; exit code 1 if one is not in N seeds (default 2000).
 # Prints seeds, operations, crashes and faults by kind, and which seeds failed; exit code 1 if any
 # did, if a kind of fault was hit less than 1,000 times in 2,000 seeds or more, or if a disk that does
 # not sync passes.
@@ -9,23 +11,33 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/prepare.sh
 
-seeds=3000
+seeds=''
 arguments=()
+mutants=''
 while [ $# -gt 0 ]; do
     case $1 in
     --seeds) seeds=${2:?} ;;
     --seed) arguments+=(--seed "${2:?}") seeds=1 ;;
     --from) arguments+=(--from "${2:?}") ;;
-    *) die "usage: deploy/simulate.sh [--seeds N] [--seed S] [--from S]" ;;
+    --mutants)
+        mutants=1
+        shift
+        continue
+        ;;
+    *) die "usage: deploy/simulate.sh [--mutants] [--seeds N] [--seed S] [--from S]" ;;
     esac
     shift 2
 done
+[ -z "$mutants" ] || [ ${#arguments[@]} -eq 0 ] || die "--mutants goes with --seeds alone"
+[ -n "$seeds" ] || seeds=$((mutants ? 2000 : 3000))
 [ "$seeds" -eq 1 ] || arguments+=(--seeds "$seeds")
 
 export WAYBILL_MUTANTS=1 SWIFT_DETERMINISTIC_HASHING=1
 build=(--scratch-path .build/simulate -c release --product simulate)
 swift build "${build[@]}" --explicit-target-dependency-import-check error
 simulate="$(swift build "${build[@]}" --show-bin-path)/simulate"
+
+[ -z "$mutants" ] || exec "$simulate" --mutants --seeds "$seeds"
 
 # A disk that only says it syncs must be found out: else the simulation proves nothing.
 control() {

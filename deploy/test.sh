@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The one command: format, build with warnings as errors, unit tests, the queue on a simulated disk, a
-# stranger's client, the demo, two minutes of load with everything going wrong.
+# The one command: format, build with warnings as errors, unit tests, the queue on a simulated disk,
+# mutants of it, a stranger's client, the demo, two minutes of load with everything going wrong.
 #
 # Stops at the first step that fails, with exit code 1. The last line counts steps and tests.
 # WAYBILL_TEST_KILLS=N sets how often the crash test kills the server (default 10),
@@ -84,6 +84,8 @@ step "ingress tests" swift test --skip-build --filter WaybillIngressTests
 step "load tests" swift test --skip-build --filter WaybillLoadTests
 step "unit tests" swift test --skip-build --skip WaybillIngressTests --skip WaybillLoadTests
 step "simulation" deploy/simulate.sh --seeds 300
+# A seed is enough for most mutants; one that outlives so many is no accident.
+step "mutants" deploy/simulate.sh --mutants --seeds 200
 step "strangers client" strangers_client
 step "demo" run_demo
 step "soak" run_soak

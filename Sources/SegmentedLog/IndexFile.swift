@@ -57,7 +57,7 @@ package struct IndexFile: Sendable {
         do {
             let (header, key) = try IndexHeader.make(
                 segment, sectionByteCounts: sections.map(\.count), masterKey: masterKey)
-            var content = try header.encode(key)
+            var content = header.encode()
             content.reserveCapacity(
                 content.count + sections.reduce(0) { $0 + storedByteCount($1.count) })
             var chunk: UInt64 = 0
@@ -147,7 +147,7 @@ package struct IndexFile: Sendable {
         _ stored: ArraySlice<UInt8>, _ chunk: UInt64, _ key: SymmetricKey
     ) -> [UInt8]? {
         #if MUTANTS
-            if Mutation.disables(TagCheckSite.index) {
+            if Mutation.disables(TagCheckSite.indexPiece) {
                 // As below: nil says that there is nothing.
                 return (try? nonce(chunk)).flatMap { nonce in
                     try? Mutation.decryptUnchecked(stored.dropLast(16), key: key, nonce: nonce)
@@ -163,7 +163,7 @@ package struct IndexFile: Sendable {
         return Array(content)
     }
 
-    fileprivate static func nonce(_ number: UInt64) throws -> AES.GCM.Nonce {
+    private static func nonce(_ number: UInt64) throws -> AES.GCM.Nonce {
         var writer = FieldWriter(capacity: 12)
         writer.zeros(4)
         writer.integer(number)
@@ -194,9 +194,7 @@ private struct IndexHeader: Sendable {
     static let byteCount = 512
     private static let magic = Array("WAYBLOGX".utf8)
     private static let version: UInt32 = 1
-    /// What the wrapping of the key authenticates.
-    private static let boundByteCount = 96
-    private static let sealedByteCount = byteCount - 4 - 16
+    private static let wrappedKeyBytes = 128..<176
 
     let about: IndexedSegment
     let keyID: [UInt8]
@@ -212,7 +210,7 @@ private struct IndexHeader: Sendable {
             about: about, keyID: masterKey.id, salt: randomBytes(32),
             wrappedKey: [UInt8](repeating: 0, count: 48), sectionByteCounts: sectionByteCounts)
         header.wrappedKey = try masterKey.wrap(
-            keyBytes, salt: header.salt, header: header.fields().prefix(boundByteCount))
+            keyBytes, salt: header.salt, header: Self.bound(header.encode())[...])
         return (header, SymmetricKey(data: keyBytes))
     }
 
@@ -229,7 +227,13 @@ private struct IndexHeader: Sendable {
             + [Int](repeating: 0, count: IndexFile.sectionsMax - sectionByteCounts.count)
     }
 
-    private func fields() -> [UInt8] {
+    /// What the wrapping of the key authenticates: all of a header but the key and the checksum.
+    private static func bound(_ bytes: [UInt8]) -> [UInt8] {
+        Array(
+            bytes[..<wrappedKeyBytes.lowerBound] + bytes[wrappedKeyBytes.upperBound...].dropLast(4))
+    }
+
+    func encode() -> [UInt8] {
         var writer = FieldWriter(capacity: Self.byteCount)
         writer.raw(Self.magic)
         writer.integer(Self.version)
@@ -239,21 +243,11 @@ private struct IndexHeader: Sendable {
         writer.integer(about.end)
         writer.raw(about.salt)
         writer.raw(keyID)
-        writer.zeros(Self.boundByteCount - writer.bytes.count)
+        writer.zeros(8)
         writer.raw(salt)
         writer.raw(wrappedKey)
         for count in sectionByteCounts { writer.integer(UInt64(count)) }
-        writer.zeros(Self.sealedByteCount - writer.bytes.count)
-        return writer.bytes
-    }
-
-    func encode(_ key: SymmetricKey) throws -> [UInt8] {
-        let fields = fields()
-        let box = try AES.GCM.seal(
-            [UInt8](), using: key, nonce: IndexFile.nonce(.max), authenticating: fields)
-        var writer = FieldWriter(capacity: Self.byteCount)
-        writer.raw(fields)
-        writer.raw(Array(box.tag))
+        writer.zeros(Self.byteCount - 4 - writer.bytes.count)
         writer.integer(Checksum.of(writer.bytes[...]))
         return writer.bytes
     }
@@ -285,21 +279,9 @@ private struct IndexHeader: Sendable {
 
     /// The file's key; nil if `bytes`, its first ones, are not authentic.
     func key(_ bytes: [UInt8], _ masterKey: MasterKey) -> SymmetricKey? {
-        guard
-            let key = try? masterKey.unwrap(
-                wrappedKey[...], salt: salt, header: bytes.prefix(Self.boundByteCount),
-                at: .indexKey),
-            let nonce = try? IndexFile.nonce(.max),
-            let box = try? AES.GCM.SealedBox(
-                nonce: nonce, ciphertext: [UInt8](),
-                tag: bytes[Self.sealedByteCount..<Self.sealedByteCount + 16])
-        else { return nil }
-        #if MUTANTS
-            if Mutation.disables(TagCheckSite.indexHeader) { return key }
-        #endif
-        let confirmed = try? AES.GCM.open(
-            box, using: key, authenticating: bytes.prefix(Self.sealedByteCount))
-        return confirmed == nil ? nil : key
+        // The only error that matters is that the bytes are not authentic: nil says so.
+        try? masterKey.unwrap(
+            wrappedKey[...], salt: salt, header: Self.bound(bytes)[...], at: .index)
     }
 
     func chunksBefore(_ section: Int) -> Int {

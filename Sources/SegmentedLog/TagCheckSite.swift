@@ -10,10 +10,8 @@ package enum TagCheckSite: Int, CallSite {
     case scan
     /// A record that is read again.
     case read
-    /// The key of an index, in its header.
-    case indexKey
-    /// An index's header: what it is about, and how much.
-    case indexHeader
-    /// A piece of an index.
+    /// The header of an index: its key, what it is about, and how much.
     case index
+    /// A piece of an index.
+    case indexPiece
 }

@@ -21,7 +21,8 @@ struct QueuePause: Sendable {
     func set(_ isPaused: Bool) throws(LogError) {
         guard try isThere() != isPaused else { return }
         if isPaused {
-            try fileSystem.open(path, .create).synchronize(at: .pause)
+            // Empty, so that there is nothing to sync but its name.
+            _ = try fileSystem.open(path, .create)
         } else {
             try fileSystem.unlink(path)
         }

@@ -21,7 +21,6 @@ package struct Mutant: Sendable {
         + DirectorySyncSite.allCases.map { Mutant($0, "directory", "directory not synced") }
         + TagCheckSite.allCases.map { Mutant($0, "tag", "tag not checked") }
         + FencingSite.allCases.map { Mutant($0, "fencing", "lease not checked") }
-        + QueueSyncSite.allCases.map { Mutant($0, "queue-sync", "not synced") }
         + QueueDirectorySyncSite.allCases.map {
             Mutant($0, "queue-directory", "directory not synced")
         }

@@ -48,14 +48,13 @@ package struct MutantCallSites {
             Pattern(
                 kind: sync, call: "synchronize(",
                 passages: [
-                    "SyncSite.swift": ["synchronize"], "QueueSyncSite.swift": ["synchronize"],
-                    "IndexFile.swift": ["write"],
+                    "SyncSite.swift": ["synchronize"], "IndexFile.swift": ["write"],
                 ]),
             Pattern(
                 kind: directory, call: "syncDirectory(",
                 passages: [
                     "DirectorySyncSite.swift": ["syncDirectory"],
-                    "QueueSyncSite.swift": ["syncDirectory"],
+                    "QueueDirectorySyncSite.swift": ["syncDirectory"],
                 ]),
         ]
     }

@@ -7,11 +7,11 @@ internal import WaybillThreads
 /// A run is a log that is filled, one probe, and an account of all records.
 package final class MutantProbes {
     private let seed: UInt64
-    private var chance: SeededChance
+    var chance: SeededChance
     private let disk = SimulatedDisk(capacity: 4 << 20)
     private let checker: OrderChecker
-    private let options: LogOptions
-    private var step = ""
+    let options: LogOptions
+    var step = ""
 
     private static let headerBytes = 512
     private static let copyOffset = 4096
@@ -34,9 +34,11 @@ package final class MutantProbes {
 
     package func run() throws(SimulationFailure) {
         do {
-            switch number(0...2) {
+            switch number(0...5) {
             case 0: try forgeHeader()
-            case 1: try changeOpenRecord()
+            case 1: try changeManifest()
+            case 2: try changeOpenRecord()
+            case 3: try cutDeletions()
             default: try refuseWriteTwice()
             }
             if let violation = checker.violations.first { throw ProbeMismatch(what: violation) }
@@ -51,7 +53,7 @@ package final class MutantProbes {
         SimulationFailure(seed: seed, operation: 0, what: what)
     }
 
-    private func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &chance) }
+    func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &chance) }
 
     // MARK: Probes
 
@@ -66,7 +68,7 @@ package final class MutantProbes {
         guard let segment = held.keys.sorted().randomElement(using: &chance),
             var content = disk.content(path(segment))
         else { throw ProbeMismatch(what: "no segment to forge") }
-        let place = number(112...159)
+        let place = number(96...143)
         for start in [0, Self.copyOffset] {
             content[start + place] ^= 1
             let checked = start..<start + Self.headerBytes - 4
@@ -85,6 +87,30 @@ package final class MutantProbes {
                 what:
                     "\(held[segment] ?? 0) records of a segment under a forged key are gone, "
                     + "and the opening says \(opened.report.faults)")
+        }
+        opened.log.close()
+    }
+
+    /// A bit of the newest list of segments turns over: nothing else is gone.
+    private func changeManifest() throws {
+        step = "changing a manifest"
+        let log = try open().log
+        let records = try fill(log)
+        let newest = log.currentSegment
+        log.close()
+        guard let content = disk.content(path(newest)) else {
+            throw ProbeMismatch(what: "no segment to change")
+        }
+        let count = (0..<4).reduce(0) { $0 | Int(content[Self.recordsOffset + 4 + $1]) << (8 * $1) }
+        guard count > 0 else { return }
+        disk.flipBit(
+            path(newest), at: Self.recordsOffset + Self.frameBytes + number(0...count - 1),
+            bit: number(0...7))
+        let opened = try open()
+        let found = Set(opened.records.compactMap { Self.id(of: $0.payload) })
+        if let id = records.indices.first(where: { !found.contains($0) }) {
+            throw ProbeMismatch(
+                what: "a list of segments was changed, and record \(id), which was not, is gone")
         }
         opened.log.close()
     }
@@ -125,9 +151,9 @@ package final class MutantProbes {
             disk.setPlan(plan)
             var results: [Result<AppendedRecord, LogError>] = []
             let box = AnswerBox()
-            let ids = (0..<number(2...6)).map { 1000 + round * 10 + $0 }
+            let ids = (0..<number(20...80)).map { 1000 + round * 100 + $0 }
             for id in ids {
-                log.append(type: 1, payload: Self.payload(id, count: number(20...1500))) {
+                log.append(type: 1, payload: Self.payload(id, count: number(8...150))) {
                     box.add($0)
                 }
             }
@@ -153,18 +179,19 @@ package final class MutantProbes {
 
     // MARK: The log
 
-    private func open() throws -> (log: SegmentedLog, report: RecoveryReport, records: [LogRecord])
-    {
+    func open(
+        _ fileSystem: (any FileSystem)? = nil
+    ) throws -> (log: SegmentedLog, report: RecoveryReport, records: [LogRecord]) {
         var records: [LogRecord] = []
         let (log, report) = try SegmentedLog.open(
-            options: options, fileSystem: checker,
+            options: options, fileSystem: fileSystem ?? checker,
             logger: Logger(label: "probe") { _ in SwiftLogNoOpLogHandler() }, hasThread: false,
             onFatal: { _ in }, replay: { records.append($0) })
         return (log, report, records)
     }
 
     /// Appends records until the log has some segments, unless a count is given.
-    private func fill(_ log: SegmentedLog, count: Int? = nil) throws -> [AppendedRecord] {
+    func fill(_ log: SegmentedLog, count: Int? = nil) throws -> [AppendedRecord] {
         let box = AnswerBox()
         for id in 0..<(count ?? number(8...40)) {
             log.append(type: 1, payload: Self.payload(id, count: number(8...1500))) { box.add($0) }
@@ -179,12 +206,12 @@ package final class MutantProbes {
         return "/log/" + String(repeating: "0", count: 16 - digits.count) + digits + ".seg"
     }
 
-    private static func payload(_ id: Int, count: Int) -> [UInt8] {
+    static func payload(_ id: Int, count: Int) -> [UInt8] {
         (0..<8).map { UInt8(truncatingIfNeeded: id >> (8 * $0)) }
             + [UInt8](repeating: UInt8(truncatingIfNeeded: id), count: count)
     }
 
-    private static func id(of payload: [UInt8]) -> Int? {
+    static func id(of payload: [UInt8]) -> Int? {
         guard payload.count >= 8 else { return nil }
         return (0..<8).reduce(0) { $0 | Int(payload[$1]) << (8 * $1) }
     }
@@ -201,19 +228,7 @@ private final class AnswerBox: Sendable {
     var all: [Result<AppendedRecord, LogError>] { answers.withLock { $0 } }
 }
 
-/// The checksum of headers, by a way of its own: bit by bit.
-private enum Castagnoli {
-    static func checksum(_ bytes: ArraySlice<UInt8>) -> UInt32 {
-        var value = UInt32.max
-        for byte in bytes {
-            value ^= UInt32(byte)
-            for _ in 0..<8 { value = value & 1 == 0 ? value >> 1 : value >> 1 ^ 0x82f6_3b78 }
-        }
-        return ~value
-    }
-}
-
 /// What a probe found wrong.
-private struct ProbeMismatch: Error {
+struct ProbeMismatch: Error {
     let what: String
 }

@@ -19,11 +19,25 @@ package final class SimulatedDisk: FileSystem {
         var durable: [UInt8] = []
         /// Sectors that differ, or may.
         var dirty: Set<Int> = []
+        /// What unsynced sectors held before they were written again or cut off: the system may have
+        /// written that back meanwhile.
+        var earlier: [Int: [[UInt8]]] = [:]
         /// Space that was reserved beyond the content.
         var allocated = 0
 
+        /// About to change: remembers what was written there since the last sync.
+        mutating func willChange(_ range: Range<Int>) {
+            let size = SimulatedDisk.sectorBytes
+            guard !dirty.isEmpty, let last = range.last else { return }
+            for sector in range.lowerBound / size...last / size where dirty.contains(sector) {
+                let content = bytes.dropFirst(sector * size).prefix(size)
+                earlier[sector, default: []].append(Array(content))
+            }
+        }
+
         mutating func resize(_ count: Int) {
             if count < bytes.count {
+                willChange(count..<bytes.count)
                 bytes.removeLast(bytes.count - count)
             } else {
                 // What lay here before the file was cut off must not come back.
@@ -43,6 +57,12 @@ package final class SimulatedDisk: FileSystem {
         case unlink(String)
         /// An entry names a file, not the name that the file had before.
         case rename(String, to: String, file: Int)
+
+        var path: String {
+            switch self {
+            case .link(let path, _), .unlink(let path), .rename(_, let path, _): path
+            }
+        }
     }
 
     private struct State {
@@ -56,6 +76,7 @@ package final class SimulatedDisk: FileSystem {
         var durableEntries: [String: Int] = [:]
         var changes: [EntryChange] = []
         var directories: Set<String> = []
+        /// Those whose own name was synced, too.
         var durableDirectories: Set<String> = []
         var locked: Set<String> = []
         /// Open files of an earlier one are dead.
@@ -72,7 +93,19 @@ package final class SimulatedDisk: FileSystem {
         state = Monitor(State(capacity: capacity))
     }
 
+    private init(_ state: State) {
+        self.state = Monitor(state)
+    }
+
     // MARK: What a test does
+
+    /// Another disk as this one is now; nothing is open on it.
+    package func copy() -> SimulatedDisk {
+        var copied = state.withLock { $0 }
+        copied.power += 1
+        copied.locked = []
+        return SimulatedDisk(copied)
+    }
 
     package var counts: Counts { state.withLock { $0.counts } }
 
@@ -208,20 +241,26 @@ package final class SimulatedDisk: FileSystem {
         }
         for sector in content.dirty.sorted() {
             let start = sector * sectorBytes
-            let end = min(start + sectorBytes, content.bytes.count, after.count)
+            var written = content.bytes.dropFirst(start).prefix(sectorBytes)
+            if let earlier = content.earlier[sector] {
+                let version = Int.random(in: 0...earlier.count, using: &chance)
+                if version < earlier.count { written = earlier[version][...] }
+            }
+            let end = min(start + written.count, after.count)
             guard start < end else { continue }
             switch Int.random(in: 0..<3, using: &chance) {
             case 0: state.counts[.lostSector] += 1
-            case 1: after.replaceSubrange(start..<end, with: content.bytes[start..<end])
+            case 1: after.replaceSubrange(start..<end, with: written.prefix(end - start))
             default:
                 state.counts[.tornSector] += 1
                 let border = Int.random(in: start...end, using: &chance)
-                after.replaceSubrange(start..<border, with: content.bytes[start..<border])
+                after.replaceSubrange(start..<border, with: written.prefix(border - start))
             }
         }
         content.bytes = after
         content.durable = after
         content.dirty = []
+        content.earlier = [:]
         state.files[file] = content
     }
 
@@ -237,10 +276,24 @@ package final class SimulatedDisk: FileSystem {
             }
             apply(change, to: &entries)
         }
+        for directory in state.directories.subtracting(state.durableDirectories).sorted() {
+            guard Bool.random(using: &chance) else {
+                // With all that is in it.
+                state.counts[.lostEntry] += 1
+                entries = entries.filter { parent(of: $0.key) != directory }
+                continue
+            }
+            state.durableDirectories.insert(directory)
+        }
         state.entries = entries
         state.durableEntries = entries
         state.changes = []
         state.directories = state.durableDirectories
+    }
+
+    private static func parent(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { return "/" }
+        return String(path[..<slash])
     }
 
     private static func apply(_ change: EntryChange, to entries: inout [String: Int]) {
@@ -257,9 +310,7 @@ package final class SimulatedDisk: FileSystem {
 
     package func makeDirectory(_ path: String) throws(LogError) {
         try call { state throws(LogError) in
-            state.directories.insert(path)
-            // Kept without a sync of the parent: what is under test is the log inside.
-            state.durableDirectories.insert(path)
+            _ = state.directories.insert(path)
         }
     }
 
@@ -292,9 +343,13 @@ package final class SimulatedDisk: FileSystem {
                 state.counts[.failedDirectorySync] += 1
                 throw .io(errno: 5, operation: "fsync directory")
             }
-            // One directory in effect: the log has one.
-            for change in state.changes { Self.apply(change, to: &state.durableEntries) }
-            state.changes = []
+            let isCovered = { (change: EntryChange) in Self.parent(of: change.path) == path }
+            for change in state.changes.filter(isCovered) {
+                Self.apply(change, to: &state.durableEntries)
+            }
+            state.changes.removeAll(where: isCovered)
+            state.durableDirectories.formUnion(
+                state.directories.filter { Self.parent(of: $0) == path })
         }
     }
 
@@ -404,6 +459,7 @@ package final class SimulatedDisk: FileSystem {
                 state.counts[.fullDisk] += 1
                 throw .io(errno: 28, operation: "pwrite")
             }
+            content.willChange(offset..<offset + count)
             if offset + count > content.bytes.count { content.resize(offset + count) }
             content.bytes.replaceSubrange(offset..<offset + count, with: bytes.prefix(count))
             if count > 0 {
@@ -444,6 +500,7 @@ package final class SimulatedDisk: FileSystem {
                 if failure == .pagesAreReverted { content.bytes = content.durable }
                 // Clean as far as the system knows: no later sync writes them.
                 content.dirty = []
+                content.earlier = [:]
                 state.files[file.file] = content
                 throw .io(errno: 5, operation: "fdatasync")
             }
@@ -457,6 +514,7 @@ package final class SimulatedDisk: FileSystem {
             }
             content.durable = durable.bytes
             content.dirty = []
+            content.earlier = [:]
             state.files[file.file] = content
         }
     }

@@ -21,98 +21,110 @@ enum Mutants {
     /// Takes over if the arguments ask for mutants.
     static func runIfAsked(_ arguments: ArraySlice<String>) {
         var rest = arguments
-        var seeds = 2000
-        var threads = ProcessInfo.processInfo.activeProcessorCount
-        var name: String?
         guard let first = rest.popFirst(), first == "--mutants" || first == "--mutant" else {
             return
         }
-        if first == "--mutant" { name = rest.popFirst() }
-        while let option = rest.popFirst() {
-            guard let value = rest.popFirst().flatMap({ Int($0) }), value > 0 else { break }
-            switch option {
-            case "--seeds": seeds = value
-            case "--threads": threads = value
-            default: break
+        let name = first == "--mutant" ? rest.popFirst() : nil
+        var seeds: ClosedRange<UInt64> = 1...2000
+        var levels = Level.allCases
+        var threads = ProcessInfo.processInfo.activeProcessorCount
+        while let option = rest.popFirst(), let value = rest.popFirst() {
+            switch (option, UInt64(value)) {
+            case ("--seeds", let count?) where count > 0: seeds = 1...count
+            case ("--seed", let seed?): seeds = seed...seed
+            case ("--threads", let count?) where count > 0: threads = Int(count)
+            case ("--level", _):
+                guard let level = Level(rawValue: value) else { usage() }
+                levels = [level]
+            default: usage()
             }
         }
-        if let name { runOne(name, seeds: seeds) }
-        runAll(seeds: seeds, threads: threads)
+        if let name { runOne(name, seeds, levels) }
+        runAll(seeds: Int(seeds.upperBound), threads: threads)
+    }
+
+    private static func usage() -> Never {
+        print(
+            "usage: simulate --mutants [--seeds N] [--threads N] | "
+                + "--mutant NAME|none [--seeds N] [--seed S] [--level probe|log|queue|damage]")
+        exit(64)
     }
 
     // MARK: One
 
-    /// Runs one mutant in this process, and prints what killed it and after how many seeds.
-    static func runOne(_ name: String, seeds: Int) -> Never {
-        guard let mutant = Mutant.all.first(where: { $0.name == name }), mutant.begin() else {
+    /// Runs one mutant in this process, or none. Says what it is about to do; the last line says what
+    /// killed the mutant, and at which seed.
+    private static func runOne(
+        _ name: String, _ seeds: ClosedRange<UInt64>, _ levels: [Level]
+    ) -> Never {
+        let mutant = Mutant.all.first { $0.name == name }
+        guard name == "none" || mutant?.begin() == true else {
             print("no mutant \(name): is this a build with WAYBILL_MUTANTS=1?")
             exit(64)
         }
-        for seed in 1...UInt64(seeds) {
+        for seed in seeds {
             for level in levels {
-                _ = mutant.begin()
+                _ = mutant?.begin()
+                report(seed, level.rawValue)
                 guard let failure = failure(level, seed: seed) else { continue }
                 Mutant.endAll()
                 // What fails without the mutant too says nothing about it.
-                if self.failure(level, seed: seed) != nil { continue }
-                print("\(seed)\t\(level?.rawValue ?? "probe"): \(failure)")
+                if mutant != nil, self.failure(level, seed: seed) != nil { continue }
+                let first = failure.prefix { $0 != "\n" }
+                report(seed, "\(level.rawValue): \(first)")
                 exit(killedStatus)
             }
         }
-        print("\(seeds)\t")
+        report(seeds.upperBound, "")
         exit(survivedStatus)
     }
 
-    /// What each seed runs; nil for the probe.
-    private static var levels: [Level?] { [nil] + Level.allCases.map { $0 } }
+    /// One line, out at once: the process may not come to the next.
+    private static func report(_ seed: UInt64, _ text: String) {
+        print("\(seed)\t\(text)")
+        fflush(nil)
+    }
 
     /// What a simulation notices, if anything.
-    private static func failure(_ level: Level?, seed: UInt64) -> String? {
-        guard let level else {
-            do {
-                try MutantProbes(seed: seed).run()
-                return nil
-            } catch {
-                return error.what
-            }
-        }
-        return Tally(level, seed: seed, plan: SimulatedDisk.Plan()).failures.first?.what
+    private static func failure(_ level: Level, seed: UInt64) -> String? {
+        Tally(level, seed: seed, plan: SimulatedDisk.Plan()).failures.first?.what
     }
 
     // MARK: All
 
-    /// Prints the table; exits with 1 if a mutant survives, breaks the process, or has no call site.
-    static func runAll(seeds: Int, threads: Int) -> Never {
+    /// Prints the table, each row when its mutant has ended; exits with 1 if a mutant survives, breaks
+    /// the process, or has no call site.
+    private static func runAll(seeds: Int, threads: Int) -> Never {
         let start = ContinuousClock.now
         guard Mutant.all.first?.begin() == true else {
             print("this build has no mutants: set WAYBILL_MUTANTS=1")
             exit(64)
         }
-        let ends = Mutex<[String: End]>([:])
+        let places = places()
+        print("| call site | mutant | killed by | seeds |\n|---|---|---|---|")
+        fflush(nil)
+        let alive = Mutex<[String]>([])
         let next = Atomic(0)
         DispatchQueue.concurrentPerform(iterations: threads) { _ in
             while true {
                 let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
                 guard index < Mutant.all.count else { return }
-                let name = Mutant.all[index].name
-                let end = child(name, seeds: seeds)
-                ends.withLock { $0[name] = end }
+                let mutant = Mutant.all[index]
+                let end = child(mutant.name, seeds: seeds)
+                alive.withLock { alive in
+                    print(row(mutant, end, places[mutant.name] ?? []))
+                    fflush(nil)
+                    if case .killed = end, places[mutant.name] != nil { return }
+                    alive.append(mutant.name)
+                }
             }
         }
-        let all = ends.withLock { $0 }
-        let places = places()
-        print("| call site | mutant | killed by | seeds |\n|---|---|---|---|")
-        for mutant in Mutant.all {
-            print(row(mutant, all[mutant.name], places[mutant.name] ?? []))
-        }
-        let alive = Mutant.all.filter { mutant in
-            if case .killed = all[mutant.name] { places[mutant.name] == nil } else { true }
-        }
+        let names = alive.withLock { $0.sorted() }
         let seconds = (ContinuousClock.now - start).components.seconds
         print(
-            "\(Mutant.all.count) mutants, \(alive.count) alive, in \(seconds) s"
-                + alive.map { "\n  alive: " + $0.name }.joined())
-        exit(alive.isEmpty ? 0 : 1)
+            "\(Mutant.all.count) mutants, \(names.count) alive, in \(seconds) s"
+                + names.map { "\n  alive: " + $0 }.joined())
+        exit(names.isEmpty ? 0 : 1)
     }
 
     private static func places() -> [String: [MutantCallSites.Call]] {
@@ -126,7 +138,7 @@ enum Mutants {
     }
 
     private static func row(
-        _ mutant: Mutant, _ end: End?, _ places: [MutantCallSites.Call]
+        _ mutant: Mutant, _ end: End, _ places: [MutantCallSites.Call]
     ) -> String {
         let place = places.map { "`\($0.file)` `\($0.function)`" }.joined(separator: ", ")
         let (killer, seeds) =
@@ -134,7 +146,6 @@ enum Mutants {
             case .killed(let by, let seeds): (by, "\(seeds)")
             case .survived(let seeds): ("**survived**", "\(seeds)")
             case .broke(let status): ("**ended the process** (\(status))", "")
-            case nil: ("**was not run**", "")
             }
         return "| \(place.isEmpty ? "none" : place) | \(mutant.name): \(mutant.change) "
             + "| \(killer) | \(seeds) |"
@@ -142,33 +153,49 @@ enum Mutants {
 
     /// Runs a mutant in a process of its own.
     private static func child(_ name: String, seeds: Int) -> End {
+        let run = process(["--mutant", name, "--seeds", "\(seeds)"])
+        let seed = run.seed
+        switch (run.reason, run.status) {
+        case (.exit, killedStatus): return .killed(by: shortened(run.text), seeds: seed)
+        case (.exit, survivedStatus): return .survived(seeds: seed)
+        case (.uncaughtSignal, let signal):
+            // A server that ends at what it reads never starts again; unless it does without the mutant.
+            let control = process(["--mutant", "none", "--seed", "\(seed)", "--level", run.text])
+            guard control.reason == .exit, control.status == survivedStatus else {
+                return .broke(status: signal)
+            }
+            return .killed(by: "\(run.text): the process ends (signal \(signal))", seeds: seed)
+        case (_, let status): return .broke(status: status)
+        }
+    }
+
+    /// Runs this program; the last line of what it printed.
+    private static func process(
+        _ arguments: [String]
+    ) -> (reason: Process.TerminationReason, status: Int32, seed: Int, text: String) {
         let process = Process()
         process.executableURL = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
-        process.arguments = ["--mutant", name, "--seeds", "\(seeds)"]
+        process.arguments = arguments
         let output = Pipe()
         process.standardOutput = output
         do {
             try process.run()
             let data = try output.fileHandleForReading.readToEnd() ?? Data()
             process.waitUntilExit()
-            // Further lines say what came before.
-            let fields = String(decoding: data, as: UTF8.self).prefix { $0 != "\n" }
+            let fields = String(decoding: data, as: UTF8.self).split(separator: "\n").last?
                 .split(separator: "\t", maxSplits: 1)
-            let count = fields.first.flatMap { Int($0) } ?? 0
-            let what = fields.last ?? ""
-            switch (process.terminationReason, process.terminationStatus) {
-            case (.exit, killedStatus): return .killed(by: shortened(what), seeds: count)
-            case (.exit, survivedStatus): return .survived(seeds: count)
-            case (_, let status): return .broke(status: status)
-            }
+            return (
+                process.terminationReason, process.terminationStatus,
+                fields?.first.flatMap { Int($0) } ?? 0, fields?.last.map(String.init) ?? ""
+            )
         } catch {
-            return .broke(status: -1)
+            return (.exit, -1, 0, "")
         }
     }
 
-    /// Without the numbers that differ from seed to seed, and what a table cannot hold.
-    private static func shortened(_ what: Substring) -> String {
+    /// Without what a table cannot hold.
+    private static func shortened(_ what: String) -> String {
         let text = what.replacing("|", with: "/").replacing(", after", with: "")
-        return text.count > 110 ? text.prefix(107) + "…" : String(text)
+        return text.count > 110 ? text.prefix(107) + "…" : text
     }
 }

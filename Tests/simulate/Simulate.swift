@@ -3,7 +3,7 @@ import Dispatch
 import Foundation
 import Synchronization
 
-/// Runs simulations: simulate [--seeds N] [--seed S] [--level log|queue|damage] [--threads N] [--least N]
+/// Runs simulations: simulate [--seeds N] [--seed S] [--level probe|log|queue|damage] [--threads N] [--least N]
 /// [--without-syncs] [--without-directory-syncs].
 ///
 /// Prints what happened and which seeds failed; exits with 1 if any did, or if a kind of fault was hit
@@ -11,14 +11,14 @@ import Synchronization
 @main
 enum Simulate {
     static func main() {
+        fixHashing()
         Mutants.runIfAsked(CommandLine.arguments.dropFirst())
         guard let arguments = Arguments(CommandLine.arguments.dropFirst()) else {
             print(
-                "usage: simulate [--seeds N] [--seed S] [--level log|queue|damage] [--threads N] "
+                "usage: simulate [--seeds N] [--seed S] [--level probe|log|queue|damage] [--threads N] "
                     + "[--least N] [--without-syncs] [--without-directory-syncs]")
             exit(64)
         }
-        fixHashing()
         let start = ContinuousClock.now
         let tally = run(arguments)
         let took = ContinuousClock.now - start
@@ -60,6 +60,7 @@ enum Simulate {
 
 /// What is simulated.
 enum Level: String, CaseIterable {
+    case probe
     case log
     case queue
     case damage
@@ -119,6 +120,13 @@ struct Tally: Sendable {
     init(_ level: Level, seed: UInt64, plan: SimulatedDisk.Plan) {
         runs[level] = 1
         switch level {
+        case .probe:
+            do {
+                try MutantProbes(seed: seed).run()
+                try QueueProbes(seed: seed).run()
+            } catch {
+                fail(error, seed)
+            }
         case .log:
             do {
                 var simulation = try LogSimulation(seed: seed)

@@ -1,29 +1,11 @@
 internal import SegmentedLog
 
-/// The calls that make files of the queue's own durable.
-package enum QueueSyncSite: Int, CallSite {
-    package static let kind = 5
-
-    /// The file that says that the queue is paused.
-    case pause
-}
-
 /// The calls that make entries of the queue's directory durable that are not the log's.
 package enum QueueDirectorySyncSite: Int, CallSite {
-    package static let kind = 6
+    package static let kind = 5
 
     /// The name of the file that says that the queue is paused, or its end.
     case pause
-}
-
-extension OpenFile {
-    /// ``synchronize()``, as one of the calls that a mutant can leave out.
-    func synchronize(at site: QueueSyncSite) throws(LogError) {
-        #if MUTANTS
-            if Mutation.disables(site) { return }
-        #endif
-        try synchronize()
-    }
 }
 
 extension FileSystem {
