@@ -166,14 +166,18 @@ package final class MutantProbes {
         plan.failingWrites = [:]
         disk.setPlan(plan)
         guard log.isHealthy else { return }
-        disk.cutPower(&chance)
         disk.empty()
-        let found = try open().records.compactMap { Self.id(of: $0.payload) }
-        if let id = refused.first(where: found.contains) {
-            throw ProbeMismatch(what: "record \(id) was refused and is there after a power cut")
-        }
-        for index in kept.indices where !found.contains(index) {
-            throw ProbeMismatch(what: "record \(index) was acknowledged and is lost")
+        for _ in 0..<4 {
+            let image = disk.copy()
+            image.cutPower(&chance)
+            let found = try open(image).records.compactMap { Self.id(of: $0.payload) }
+            if let id = refused.first(where: found.contains) {
+                throw ProbeMismatch(
+                    what: "record \(id) was refused and is there after a power cut")
+            }
+            for index in kept.indices where !found.contains(index) {
+                throw ProbeMismatch(what: "record \(index) was acknowledged and is lost")
+            }
         }
     }
 
