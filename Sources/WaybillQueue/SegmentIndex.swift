@@ -303,11 +303,19 @@ struct SegmentIndex: Sendable {
         return PartExtra(&reader, sequence: &owner)
     }
 
+    /// How far a hash of 60,000 stands from its guessed place, two times its standard deviation.
+    private static let reachMin = 256
+
+    /// Where a hash stands among so many that are spread evenly.
+    static func guessedPlace(of hash: UInt32, among count: Int) -> Int {
+        Int((UInt64(hash) * UInt64(count)) >> 32)
+    }
+
     /// Hashes are spread evenly, so their places can be guessed.
     private func rowNumbers(_ hash: UInt32) throws(LogError) -> [UInt32] {
         guard bundleCount > 0 else { return [] }
-        let guess = Int(UInt64(hash) * UInt64(bundleCount) >> 32)
-        var reach = 128
+        let guess = Self.guessedPlace(of: hash, among: bundleCount)
+        var reach = Self.reachMin
         while true {
             let low = max(0, guess - reach)
             let high = min(bundleCount, guess + reach)

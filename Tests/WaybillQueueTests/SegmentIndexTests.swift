@@ -38,6 +38,15 @@ import WaybillThreads
         Issue.record("closed segments got no index")
     }
 
+    @Test func looksForAHashWhereItStands() {
+        for count in [1, 1000, 60_000, 1 << 24] {
+            for place in stride(from: 0, to: count, by: count / 100 + 1) {
+                let hash = UInt32((UInt64(place) << 32) / UInt64(count))
+                #expect(abs(SegmentIndex.guessedPlace(of: hash, among: count) - place) <= 1)
+            }
+        }
+    }
+
     private func drain(_ queue: DiskQueue) throws -> [DeviceID: [UInt64]] {
         var seen: [DeviceID: [UInt64]] = [:]
         while let lease = try queue.lease(QueueFixture.request(bundles: 7)) {
