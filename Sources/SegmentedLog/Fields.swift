@@ -21,12 +21,18 @@ package struct FieldWriter: Sendable {
         }
     }
 
+    /// Eight bytes, most significant first, as identifiers and digests are written.
+    package mutating func bigEndian(_ value: UInt64) { integer(value.byteSwapped, byteCount: 8) }
+
     package mutating func raw(_ value: [UInt8]) {
         bytes.append(contentsOf: value)
     }
 
     package mutating func raw(_ value: Substring.UTF8View) {
-        bytes.append(contentsOf: value)
+        let isDone: Void? = unsafe value.withContiguousStorageIfAvailable { value in
+            unsafe bytes.append(contentsOf: value)
+        }
+        if isDone == nil { bytes.append(contentsOf: value) }
     }
 
     package mutating func zeros(_ count: Int) {
@@ -36,17 +42,21 @@ package struct FieldWriter: Sendable {
 
 /// Reads little-endian fields from bytes; every read past the end is nil.
 package struct FieldReader: Sendable {
-    private var rest: ArraySlice<UInt8>
+    private let bytes: ArraySlice<UInt8>
+    private var position: Int
 
     package init(_ bytes: ArraySlice<UInt8>) {
-        rest = bytes
+        self.bytes = bytes
+        position = bytes.startIndex
     }
 
-    package var isAtEnd: Bool { rest.isEmpty }
+    package var isAtEnd: Bool { position == bytes.endIndex }
 
     // Not generic on purpose, as above.
 
-    package mutating func integer(_: UInt8.Type) -> UInt8? { rest.popFirst() }
+    package mutating func integer(_: UInt8.Type) -> UInt8? {
+        integer(byteCount: 1).map { UInt8(truncatingIfNeeded: $0) }
+    }
     package mutating func integer(_: UInt16.Type) -> UInt16? {
         integer(byteCount: 2).map { UInt16(truncatingIfNeeded: $0) }
     }
@@ -62,17 +72,17 @@ package struct FieldReader: Sendable {
     }
 
     private mutating func integer(byteCount: Int) -> UInt64? {
-        guard rest.count >= byteCount else { return nil }
+        guard bytes.endIndex - position >= byteCount else { return nil }
         var value: UInt64 = 0
-        for byte in rest.prefix(byteCount).reversed() { value = value << 8 | UInt64(byte) }
-        rest = rest.dropFirst(byteCount)
+        for index in 0..<byteCount { value |= UInt64(bytes[position + index]) << (8 * index) }
+        position += byteCount
         return value
     }
 
     package mutating func raw(_ count: Int) -> ArraySlice<UInt8>? {
-        guard count >= 0, rest.count >= count else { return nil }
-        defer { rest = rest.dropFirst(count) }
-        return rest.prefix(count)
+        guard count >= 0, bytes.endIndex - position >= count else { return nil }
+        defer { position += count }
+        return bytes[position..<position + count]
     }
 }
 

@@ -24,6 +24,8 @@ package struct AppendedRecord: Sendable, Hashable {
     /// Unique in the log, and higher than that of every record appended before.
     package let sequence: UInt64
     package let position: RecordPosition
+    /// No other record of the same sync is completed after this one.
+    package var endsBatch = false
 }
 
 /// A record as it was read.

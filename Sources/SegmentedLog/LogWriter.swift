@@ -138,6 +138,7 @@ struct LogWriter {
         }
         // Behind the batch, so that what hits the last record of the one before does not hit its name.
         if withNames { try sealNames() }
+        if let last = records.indices.last { records[last].endsBatch = true }
         let deletions = deferredDeletions
         if !deletions.isEmpty {
             _ = try seal(InternalType.deletion, DeletionList.encode(deletions))

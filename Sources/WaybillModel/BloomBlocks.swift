@@ -17,14 +17,16 @@ package struct BloomBlocks: Sendable, Equatable {
     /// Reads what ``bytes`` gave; nil for a number of bytes that is no filter's.
     package init?(_ bytes: [UInt8]) {
         guard !bytes.isEmpty, bytes.count.isMultiple(of: 32) else { return nil }
-        blocks = (0..<bytes.count / 32).map { block in
-            var words = SIMD8<UInt32>.zero
-            for word in 0..<8 {
-                for byte in 0..<4 {
-                    words[word] |= UInt32(bytes[32 * block + 4 * word + byte]) << (8 * byte)
+        blocks = bytes.withUnsafeBytes { raw in
+            (0..<raw.count / 32).map { block in
+                var words = SIMD8<UInt32>.zero
+                for word in 0..<8 {
+                    words[word] = UInt32(
+                        littleEndian: raw.loadUnaligned(
+                            fromByteOffset: 32 * block + 4 * word, as: UInt32.self))
                 }
+                return words
             }
-            return words
         }
     }
 
@@ -34,9 +36,7 @@ package struct BloomBlocks: Sendable, Equatable {
         bytes.reserveCapacity(32 * blocks.count)
         for block in blocks {
             for word in 0..<8 {
-                for byte in 0..<4 {
-                    bytes.append(UInt8(truncatingIfNeeded: block[word] >> (8 * byte)))
-                }
+                withUnsafeBytes(of: block[word].littleEndian) { bytes.append(contentsOf: $0) }
             }
         }
         return bytes

@@ -37,8 +37,12 @@ struct DeviceLine: Sendable {
     /// The next bundle is to be read from an index.
     var needsLoading: Bool { waiting.isEmpty && !runs.isEmpty }
 
-    mutating func append(_ sequence: UInt64) {
-        tail.append(sequence)
+    /// Takes in the youngest bundle.
+    ///
+    /// - Returns: the tenant, if there was nothing to hand out and nothing handed out before.
+    mutating func arrive(_ sequence: UInt64) -> TenantID? {
+        defer { tail.append(sequence) }
+        return isEmpty && leased == 0 ? tenant : nil
     }
 
     /// The next bundle that is in memory.

@@ -184,6 +184,7 @@ extension DiskQueue {
         ) { result in
             switch result {
             case .success(let appended):
+                self.takeIn()
                 let segment = appended.position.segment
                 let settlements = record.entries.map {
                     IndexedSettlement(

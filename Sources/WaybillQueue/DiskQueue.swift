@@ -9,7 +9,7 @@ package final class DiskQueue: BundleQueue {
 
     struct Shared: Sendable {
         var state: QueueState
-        /// Callers that wait for the first record of a key to be synced; the writer of it first.
+        /// Callers that wait for somebody else's record of a key to be synced.
         var waiters: [BundleKey: [@Sendable (Answer) -> Void]] = [:]
         /// Threads that wait for work.
         var idleListeners = 0
@@ -32,6 +32,18 @@ package final class DiskQueue: BundleQueue {
     /// False when nothing happens but by ``work()``.
     let hasThreads: Bool
     let indexing: Indexing
+    /// Bundles of the batch that the log completes, until it ends.
+    private let arrivals = Monitor<[Arrival]>([])
+
+    /// A bundle whose record is synced.
+    private struct Arrival: Sendable {
+        let bundle: QueuedBundle
+        let sequence: UInt64
+        let complete: @Sendable (Answer) -> Void
+    }
+
+    /// Arrivals that are taken in while others wait for the lock.
+    private static let sliceMax = 1024
 
     /// Damage that the opening found in the log, in words; empty after any ordinary crash.
     package let recoveryFaults: [String]
@@ -149,7 +161,7 @@ package final class DiskQueue: BundleQueue {
             switch admission {
             case .existing: break
             case .pending: shared.waiters[key, default: []].append(complete)
-            case .new: shared.waiters[key] = [complete]
+            case .new: break
             }
             return .success(admission)
         }
@@ -159,9 +171,9 @@ package final class DiskQueue: BundleQueue {
         case .success(.pending): break
         case .success(.new(let candidates)):
             if let known = lookUp(key, in: candidates, isRetry: isRetry) {
-                answer(key, known.map { .existing($0) })
+                answer(key, known.map { .existing($0) }, complete)
             } else {
-                write(message)
+                write(message, complete)
             }
         }
     }
@@ -198,16 +210,20 @@ package final class DiskQueue: BundleQueue {
     }
 
     /// Ends the waiting for a key without a record of its own.
-    private func answer(_ key: BundleKey, _ answer: Answer) {
+    private func answer(
+        _ key: BundleKey, _ answer: Answer, _ complete: @Sendable (Answer) -> Void
+    ) {
         let waiters = shared.withLock { shared in
             shared.state.cancel(key)
             return shared.waiters.removeValue(forKey: key) ?? []
         }
+        complete(answer)
         for waiter in waiters { waiter(answer) }
     }
 
-    private func write(_ message: BundleMessage) {
-        let key = message.key
+    private func write(
+        _ message: BundleMessage, _ complete: @escaping @Sendable (Answer) -> Void
+    ) {
         let draft = QueuedBundle(
             message, position: RecordPosition(segment: 0, offset: 0, byteCount: 0))
         let payload = QueueRecord.encode(message)
@@ -215,30 +231,55 @@ package final class DiskQueue: BundleQueue {
         log.append(type: QueueRecord.bundleType, payload: payload, name: name) { result in
             switch result {
             case .success(let record):
-                self.insert(draft.placed(at: record.position), record.sequence)
+                let arrival = Arrival(
+                    bundle: draft.placed(at: record.position), sequence: record.sequence,
+                    complete: complete)
+                self.arrivals.withLock { $0.append(arrival) }
+                if record.endsBatch { self.takeIn() }
             case .failure(let error):
                 // On the log's thread, or the caller's: nothing was kept of the record.
-                self.answer(key, .failure(QueueError(error)))
+                self.answer(draft.key, .failure(QueueError(error)), complete)
             }
         }
     }
 
-    /// On the log's thread: the record is synced.
-    private func insert(_ bundle: QueuedBundle, _ sequence: UInt64) {
-        let (waiters, wakes, hasIndexWork) = shared.withLock { shared in
+    /// On the log's thread: takes in the bundles that a sync covers, all together, so that the log's
+    /// thread and those that it wakes do not wait for each other in turn.
+    func takeIn() {
+        let arrived = arrivals.withLock { arrivals in
+            let arrived = arrivals
+            arrivals.removeAll(keepingCapacity: arrived.count <= Self.sliceMax)
+            return arrived
+        }
+        for start in stride(from: 0, to: arrived.count, by: Self.sliceMax) {
+            insert(arrived[start..<min(start + Self.sliceMax, arrived.count)])
+        }
+    }
+
+    private func insert(_ arrived: ArraySlice<Arrival>) {
+        var others: [(waiters: [@Sendable (Answer) -> Void], entry: BundleEntry)] = []
+        let (wakes, hasIndexWork) = shared.withLock { shared in
             let losses = shared.state.lost.version
-            let isNewSegment = bundle.position.segment > shared.state.shelf.newest
-            let wakes = shared.state.insert(bundle, sequence: sequence)
+            let newest = shared.state.shelf.newest
+            var wakes = false
+            for arrival in arrived {
+                let bundle = arrival.bundle
+                if shared.state.insert(bundle, sequence: arrival.sequence) { wakes = true }
+                if let waiters = shared.waiters.removeValue(forKey: bundle.key) {
+                    others.append((waiters, bundle.entry(.queued)))
+                }
+            }
             return (
-                shared.waiters.removeValue(forKey: bundle.key) ?? [],
                 wakes && shared.idleListeners > 0,
-                isNewSegment || shared.state.lost.version != losses
+                shared.state.shelf.newest > newest || shared.state.lost.version != losses
             )
         }
         if wakes { shared.update { _ in } }
         if hasIndexWork { indexing.wake() }
-        waiters.first?(.success(.enqueued))
-        for waiter in waiters.dropFirst() { waiter(.success(.existing(bundle.entry(.queued)))) }
+        for arrival in arrived { arrival.complete(.success(.enqueued)) }
+        for (waiters, entry) in others {
+            for waiter in waiters { waiter(.success(.existing(entry))) }
+        }
     }
 
     package func find(_ key: BundleKey) -> BundleEntry? {

@@ -25,8 +25,8 @@ struct IndexRow: Sendable {
         rows.integer(sequence)
         rows.integer(bundle.position.offset)
         rows.integer(bundle.position.byteCount)
-        rows.raw(bundle.key.bundleID.bytes)
-        rows.raw(bundle.digest.bytes)
+        rows.identifier(bundle.key.bundleID)
+        rows.digest(bundle.digest)
         rows.integer(bundle.receivedAt.microseconds)
         rows.integer(UInt64(bundle.sizes.total))
         rows.integer(device)
@@ -157,7 +157,7 @@ struct IndexedDevice: Sendable {
     }
 
     func encode(to writer: inout FieldWriter) {
-        writer.raw(id.bytes)
+        writer.identifier(id)
         writer.integer(tenant.number)
         writer.integer(firstRow)
         writer.integer(rowCount)

@@ -31,16 +31,16 @@ enum QueueRecord {
         }
         writer.integer(message.tenant.number)
         write(message.tenantSlug.text, to: &writer)
-        writer.raw(message.deviceID.bytes)
-        writer.raw(message.bundleID.bytes)
+        writer.identifier(message.deviceID)
+        writer.identifier(message.bundleID)
         writer.integer(message.epoch.map { Int64($0) } ?? .min)
-        writer.raw(message.bundleDigest.bytes)
+        writer.digest(message.bundleDigest)
         writer.integer(message.startedAt.microseconds)
         writer.integer(message.receivedAt.microseconds)
         write(message.source, to: &writer)
         writer.integer(UInt32(message.parts.count))
         for part in message.parts {
-            writer.raw(part.digest.bytes)
+            writer.digest(part.digest)
             writer.integer(UInt64(part.byteCount))
             switch part.location {
             case .inline(let bytes):
@@ -137,6 +137,22 @@ enum QueueRecord {
         if count == noText { return .some(nil) }
         guard let bytes = reader.raw(Int(count)) else { return nil }
         return .some(String(decoding: bytes, as: UTF8.self))
+    }
+}
+
+extension FieldWriter {
+    /// Its 16 bytes.
+    mutating func identifier<Kind>(_ value: Identifier<Kind>) {
+        bigEndian(value.high)
+        bigEndian(value.low)
+    }
+
+    /// Its 32 bytes.
+    mutating func digest(_ value: Digest256) {
+        bigEndian(value.words.0)
+        bigEndian(value.words.1)
+        bigEndian(value.words.2)
+        bigEndian(value.words.3)
     }
 }
 

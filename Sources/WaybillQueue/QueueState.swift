@@ -31,6 +31,14 @@ struct QueueState: Sendable {
         var since: Deadline
     }
 
+    /// Where the bundle of a key is.
+    private struct Place: Sendable {
+        /// Of the newest one in memory; 0 if there is none.
+        var sequence: UInt64 = 0
+        /// A record of this key is on its way to the disk.
+        var isReserved = false
+    }
+
     struct ActiveLease: Sendable {
         var expires: Deadline
         var sequences: [UInt64]
@@ -58,8 +66,7 @@ struct QueueState: Sendable {
     var recoveredThrough: UInt64 = 0
     /// Bundles that may have ended the process, each handed out alone; with their devices.
     var suspects: [UInt64: DeviceID] = [:]
-    private var sequences: [BundleKey: UInt64] = [:]
-    private var reserved: Set<BundleKey> = []
+    private var places: [BundleKey: Place] = [:]
     private var finished: [BundleKey: (entry: BundleEntry, until: Deadline)] = [:]
     private var finishedOrder = Line<(key: BundleKey, until: Deadline)>()
     private(set) var lost: LostBundles
@@ -79,7 +86,7 @@ struct QueueState: Sendable {
 
     /// The state of the bundle with this key, if it is in memory or was done lately.
     func find(_ key: BundleKey) -> BundleEntry? {
-        if let sequence = sequences[key], let bundle = bundles[sequence] {
+        if let place = places[key], let bundle = bundles[place.sequence] {
             return bundle.entry(bundle.holder == 0 ? .queued : .processing)
         }
         return finished[key]?.entry ?? lost[key]?.entry
@@ -94,34 +101,40 @@ struct QueueState: Sendable {
         {
             return .existing(entry)
         }
-        guard reserved.insert(key).inserted else { return .pending }
-        return .new(shelf.candidates(key.bundleID))
+        let isPending = Self.reserve(&places[key, default: Place()])
+        return isPending ? .pending : .new(shelf.candidates(key.bundleID))
+    }
+
+    /// - Returns: true if it was reserved already.
+    private static func reserve(_ place: inout Place) -> Bool {
+        defer { place.isReserved = true }
+        return place.isReserved
     }
 
     /// Gives a reserved key free: its record was not written.
     mutating func cancel(_ key: BundleKey) {
-        reserved.remove(key)
+        if places[key]?.sequence == 0 {
+            places[key] = nil
+        } else {
+            places[key]?.isReserved = false
+        }
     }
 
     /// Adds a bundle whose record is on disk. Sequences only rise.
     ///
     /// - Returns: true if its device had nothing to hand out before.
     mutating func insert(_ bundle: QueuedBundle, sequence: UInt64) -> Bool {
-        reserved.remove(bundle.key)
         // While a log is read, an older one of the same key may still wait for its settlement.
         finished[bundle.key] = nil
         lost.remove(bundle.key)
-        sequences[bundle.key] = sequence
+        places[bundle.key] = Place(sequence: sequence)
         bundles[sequence] = bundle
         shelf.add(bundle, sequence: sequence)
         let deviceID = bundle.key.deviceID
-        // Taken out while it changes, so that its line is not copied.
-        var device = devices.removeValue(forKey: deviceID) ?? DeviceLine(tenant: bundle.tenant)
-        let wasIdle = device.isEmpty && device.leased == 0
-        device.append(sequence)
-        devices[deviceID] = device
-        if wasIdle { ready.append(deviceID, of: device.tenant) }
-        return wasIdle
+        let tenant = devices[deviceID, default: DeviceLine(tenant: bundle.tenant)]
+            .arrive(sequence)
+        if let tenant { ready.append(deviceID, of: tenant) }
+        return tenant != nil
     }
 
     // MARK: Going out
@@ -145,11 +158,11 @@ struct QueueState: Sendable {
 
     /// The bundle is not found by its key in memory any more; false if a later one is.
     private mutating func dropKey(of bundle: QueuedBundle, _ sequence: UInt64) -> Bool {
-        guard let newest = sequences[bundle.key], newest != sequence else {
-            sequences[bundle.key] = nil
-            return true
-        }
-        return false
+        guard let place = places[bundle.key] else { return true }
+        guard place.sequence == sequence else { return place.sequence == 0 }
+        // Somebody may look for it on disk at this moment.
+        places[bundle.key] = place.isReserved ? Place(isReserved: true) : nil
+        return true
     }
 
     private mutating func forget(_ sequence: UInt64) {
@@ -215,7 +228,7 @@ struct QueueState: Sendable {
         for row in loaded.rows {
             guard shelf.isLive(row.sequence), bundles[row.sequence] == nil else { continue }
             bundles[row.sequence] = row.bundle
-            sequences[row.bundle.key] = max(row.sequence, sequences[row.bundle.key] ?? 0)
+            Self.raise(&places[row.bundle.key, default: Place()], to: row.sequence)
             device.waiting.append(row.sequence)
         }
         if let next = loaded.next {
@@ -224,6 +237,10 @@ struct QueueState: Sendable {
         } else {
             _ = device.runs.popFirst()
         }
+    }
+
+    private static func raise(_ place: inout Place, to sequence: UInt64) {
+        place.sequence = max(place.sequence, sequence)
     }
 
     /// Takes in an index that was made again.
@@ -376,7 +393,7 @@ struct QueueState: Sendable {
 
     /// A bundle that was lost before the start, as its index or the file of losses tells of it.
     mutating func addLost(_ bundle: LostBundle) {
-        guard sequences[bundle.key] == nil, lost[bundle.key] == nil else { return }
+        guard places[bundle.key]?.sequence ?? 0 == 0, lost[bundle.key] == nil else { return }
         lost.add(bundle)
     }
 

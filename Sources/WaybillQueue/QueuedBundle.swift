@@ -22,7 +22,7 @@ struct QueuedBundle: Sendable {
     init(_ message: BundleMessage, position: RecordPosition) {
         self.init(
             key: message.key, digest: message.bundleDigest, tenant: message.tenant,
-            receivedAt: message.receivedAt, sizes: PartSizes(message.parts.map(\.byteCount)),
+            receivedAt: message.receivedAt, sizes: PartSizes(message.parts),
             position: position,
             fileNames: message.parts.compactMap { part in
                 if case .file(let name) = part.location { name } else { nil }
@@ -67,6 +67,10 @@ struct QueuedBundle: Sendable {
 enum PartSizes: Sendable {
     case one(Int)
     case many([Int])
+
+    init(_ parts: [PartContent]) {
+        self = parts.count == 1 ? .one(parts[0].byteCount) : .many(parts.map(\.byteCount))
+    }
 
     init(_ counts: [Int]) {
         self = counts.count == 1 ? .one(counts[0]) : .many(counts)

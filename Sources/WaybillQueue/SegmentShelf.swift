@@ -33,9 +33,17 @@ struct SegmentShelf: Sendable {
         var charged = 0
     }
 
+    /// A segment among those with bundles.
+    private struct Place {
+        let first: UInt64
+        let number: UInt64
+        /// The segment's filter once more: every bundle that comes asks each of them.
+        var filter: BundleFilter?
+    }
+
     private(set) var segments: [UInt64: Segment] = [:]
     /// Segments with bundles, by their first sequence, rising; the numbers rise, too.
-    private var order: [(first: UInt64, number: UInt64)] = []
+    private var order: [Place] = []
     /// Bundles that are not done.
     private(set) var liveCount = 0
     /// Bytes of their parts, wherever they lie.
@@ -55,8 +63,8 @@ struct SegmentShelf: Sendable {
     mutating func add(_ bundle: QueuedBundle, sequence: UInt64) {
         let number = bundle.position.segment
         notice(number)
-        if segments[number] == nil || order.last?.number != number {
-            order.append((sequence, number))
+        if order.last?.number != number {
+            order.append(Place(first: sequence, number: number))
         }
         segments[number, default: Self.empty(from: sequence)].add(bundle, sequence)
         liveCount += 1
@@ -100,7 +108,9 @@ struct SegmentShelf: Sendable {
         segment.filter = filter
         hasIndexes = true
         segments[number] = segment
-        if let first = bits.first { order.append((first, number)) }
+        if let first = bits.first {
+            order.append(Place(first: first, number: number, filter: filter))
+        }
         liveCount += index.bundleCount
         liveBytes += index.byteCount
     }
@@ -112,6 +122,9 @@ struct SegmentShelf: Sendable {
         segments[number]?.filter = filter
         segments[number]?.bundles = []
         segments[number]?.settlements = []
+        if let place = order.lastIndex(where: { $0.number == number }) {
+            order[place].filter = filter
+        }
     }
 
     /// Indexes that are in memory only.
@@ -237,12 +250,15 @@ struct SegmentShelf: Sendable {
 
     /// Indexes in which the bundle may be found as not done, newest first.
     func candidates(_ bundleID: BundleID) -> [SegmentIndex] {
-        order.reversed().compactMap { place in
-            guard let segment = segments[place.number], segment.liveCount > 0,
-                let filter = segment.filter, filter.mayHold(bundleID)
-            else { return nil }
-            return segment.index
+        var found: [SegmentIndex] = []
+        for place in order.indices.reversed()
+        where order[place].filter?.mayHold(bundleID) == true {
+            guard let segment = segments[order[place].number], segment.liveCount > 0,
+                let index = segment.index
+            else { continue }
+            found.append(index)
         }
+        return found
     }
 
     /// Indexes in which a bundle may be found, done or not.

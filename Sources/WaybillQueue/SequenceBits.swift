@@ -13,8 +13,11 @@ struct SequenceBits: Sendable, Equatable {
     /// Reads what ``bytes`` gave.
     init(base: UInt64, _ bytes: [UInt8]) {
         self.base = base
-        words = (0..<bytes.count / 8).map { word in
-            (0..<8).reduce(0) { $0 | UInt64(bytes[8 * word + $1]) << (8 * UInt64($1)) }
+        words = bytes.withUnsafeBytes { raw in
+            (0..<raw.count / 8).map { word in
+                UInt64(
+                    littleEndian: raw.loadUnaligned(fromByteOffset: 8 * word, as: UInt64.self))
+            }
         }
     }
 
