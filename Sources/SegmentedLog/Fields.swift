@@ -79,6 +79,9 @@ package struct FieldReader: Sendable {
         return value
     }
 
+    /// Eight bytes, most significant first.
+    package mutating func bigEndian() -> UInt64? { integer(byteCount: 8)?.byteSwapped }
+
     package mutating func raw(_ count: Int) -> ArraySlice<UInt8>? {
         guard count >= 0, bytes.endIndex - position >= count else { return nil }
         defer { position += count }

@@ -37,6 +37,8 @@ struct LogRecovery {
     private var missingRecords = MissingRecords()
     /// The segment that was read last.
     private var lastRead: UInt64 = 0
+    /// What a look through a whole segment found, by the segment's number.
+    private var scanned: [UInt64: SegmentScan] = [:]
 
     private init(options: LogOptions, fileSystem: any FileSystem, visitor: LogVisitor) {
         self.options = options
@@ -189,6 +191,7 @@ struct LogRecovery {
                 guard record.type == InternalType.deletion else { return }
                 found += DeletionList.decode(record.payload) ?? []
             }
+            scanned[source.number] = scan
             deleted.formUnion(found)
             // After a failed sync the disk may not have the record that has the files go.
             if source.number == sources.last?.number, !deleted.isDisjoint(with: numbers) {
@@ -317,9 +320,14 @@ struct LogRecovery {
     /// Where the last segment's records end: at the first hole that no sync had covered, or behind a
     /// closing record.
     private func cutOfTornTail(_ source: Source, _ bytes: [UInt8]) -> UInt64? {
+        let scan = scanned[source.number] ?? wholeScan(source, bytes)
+        return scan.isClosed ? scan.end : scan.unsyncedHoles.first?.bytes.lowerBound ?? scan.end
+    }
+
+    private func wholeScan(_ source: Source, _ bytes: [UInt8]) -> SegmentScan {
         var scan = makeScan(source)
         scan.run(bytes, limit: nil) { _ in }
-        return scan.isClosed ? scan.end : scan.unsyncedHoles.first?.bytes.lowerBound ?? scan.end
+        return scan
     }
 
     /// Gives back what a segment that was not closed had allocated: a full disk may have no other room

@@ -72,18 +72,12 @@ struct DeviceLine: Sendable {
 
     /// Drops what was done while the log was read: bundles in memory, and runs in segments.
     mutating func keep(where isWanted: (UInt64) -> Bool, in isNeeded: (UInt32) -> Bool) {
-        var kept = Line<UInt64>()
-        for sequence in tail.all where isWanted(sequence) { kept.append(sequence) }
-        tail = kept
-        var keptRuns = Line<Run>()
-        for run in runs.all where isNeeded(run.segment) { keptRuns.append(run) }
-        runs = keptRuns
+        tail.removeAll { !isWanted($0) }
+        runs.removeAll { !isNeeded($0.segment) }
     }
 
     mutating func dropRuns(in segment: UInt32) {
-        var kept = Line<Run>()
-        for run in runs.all where run.segment != segment { kept.append(run) }
-        runs = kept
+        runs.removeAll { $0.segment == segment }
     }
 
     /// Reads a segment's rows anew, from another one on; no more if there is none.

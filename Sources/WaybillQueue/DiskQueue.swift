@@ -140,8 +140,9 @@ package final class DiskQueue: BundleQueue {
     // MARK: Enqueuing and finding
 
     package func enqueue(_ message: BundleMessage) async throws(QueueError) -> EnqueueResult {
-        let answer = await withCheckedContinuation {
-            (continuation: CheckedContinuation<Answer, Never>) in
+        // Unchecked: it runs for every bundle, and each of them is completed once.
+        let answer = await withUnsafeContinuation {
+            (continuation: UnsafeContinuation<Answer, Never>) in
             enqueue(message) { continuation.resume(returning: $0) }
         }
         return try answer.get()

@@ -53,8 +53,8 @@ struct IndexRow: Sendable {
         var reader = FieldReader(bytes)
         guard let sequence = reader.integer(UInt64.self),
             let offset = reader.integer(UInt32.self), let count = reader.integer(UInt32.self),
-            let bundleID = reader.raw(16).flatMap({ BundleID(bytes: $0) }),
-            let digest = reader.raw(32).flatMap({ Digest256(bytes: $0) }),
+            let bundleID = reader.identifier(BundleID.self),
+            let digest = reader.digest(),
             let received = reader.integer(Int64.self), let size = reader.integer(UInt64.self),
             let device = reader.integer(UInt32.self), let place = reader.integer(UInt32.self),
             let flags = reader.integer(UInt8.self), let known = try devices(device)
@@ -149,7 +149,7 @@ struct IndexedDevice: Sendable {
     /// Nil if the bytes are none.
     init?(_ bytes: ArraySlice<UInt8>) {
         var reader = FieldReader(bytes)
-        guard let id = reader.raw(16).flatMap({ DeviceID(bytes: $0) }),
+        guard let id = reader.identifier(DeviceID.self),
             let tenant = reader.integer(Int32.self), let firstRow = reader.integer(UInt32.self),
             let rowCount = reader.integer(UInt32.self)
         else { return nil }

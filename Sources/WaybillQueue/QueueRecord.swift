@@ -68,10 +68,10 @@ enum QueueRecord {
             let retryOf = readRetry(&reader, isThere: version == retryVersion),
             let tenant = reader.integer(Int32.self),
             let slug = readText(&reader)?.flatMap({ TenantSlug($0) }),
-            let deviceID = reader.raw(16).flatMap({ DeviceID(bytes: $0) }),
-            let bundleID = reader.raw(16).flatMap({ BundleID(bytes: $0) }),
+            let deviceID = reader.identifier(DeviceID.self),
+            let bundleID = reader.identifier(BundleID.self),
             let epoch = reader.integer(Int64.self),
-            let digest = reader.raw(32).flatMap({ Digest256(bytes: $0) }),
+            let digest = reader.digest(),
             let startedAt = reader.integer(Int64.self),
             let receivedAt = reader.integer(Int64.self), let source = readText(&reader),
             let count = reader.integer(UInt32.self)
@@ -103,7 +103,7 @@ enum QueueRecord {
     private static func readPart(
         _ reader: inout FieldReader, withBytes: Bool
     ) -> PartContent? {
-        guard let digest = reader.raw(32).flatMap({ Digest256(bytes: $0) }),
+        guard let digest = reader.digest(),
             let byteCount = reader.integer(UInt64.self).flatMap({ Int(exactly: $0) }),
             let kind = reader.integer(UInt8.self)
         else { return nil }
@@ -153,6 +153,20 @@ extension FieldWriter {
         bigEndian(value.words.1)
         bigEndian(value.words.2)
         bigEndian(value.words.3)
+    }
+}
+
+extension FieldReader {
+    mutating func identifier<Kind>(_: Identifier<Kind>.Type) -> Identifier<Kind>? {
+        guard let high = bigEndian(), let low = bigEndian() else { return nil }
+        return Identifier(high: high, low: low)
+    }
+
+    mutating func digest() -> Digest256? {
+        guard let first = bigEndian(), let second = bigEndian(), let third = bigEndian(),
+            let fourth = bigEndian()
+        else { return nil }
+        return Digest256(words: (first, second, third, fourth))
     }
 }
 

@@ -96,19 +96,21 @@ struct QueueState: Sendable {
 
     /// - Parameter isRetry: true for a dead letter: its key may be remembered as quarantined.
     mutating func admit(_ key: BundleKey, isRetry: Bool = false) -> Admission {
-        if let entry = find(key), entry.state != .lost,
-            !(isRetry && entry.state == .quarantined)
+        // Most keys are new: one look for all.
+        let known = Self.reserve(&places[key, default: Place()])
+        if known.sequence != 0 || !finished.isEmpty || lost.count > 0, let entry = find(key),
+            entry.state != .lost, !(isRetry && entry.state == .quarantined)
         {
+            if !known.isReserved { cancel(key) }
             return .existing(entry)
         }
-        let isPending = Self.reserve(&places[key, default: Place()])
-        return isPending ? .pending : .new(shelf.candidates(key.bundleID))
+        return known.isReserved ? .pending : .new(shelf.candidates(key.bundleID))
     }
 
-    /// - Returns: true if it was reserved already.
-    private static func reserve(_ place: inout Place) -> Bool {
+    /// - Returns: what was known before.
+    private static func reserve(_ place: inout Place) -> Place {
         defer { place.isReserved = true }
-        return place.isReserved
+        return place
     }
 
     /// Gives a reserved key free: its record was not written.
@@ -125,8 +127,8 @@ struct QueueState: Sendable {
     /// - Returns: true if its device had nothing to hand out before.
     mutating func insert(_ bundle: QueuedBundle, sequence: UInt64) -> Bool {
         // While a log is read, an older one of the same key may still wait for its settlement.
-        finished[bundle.key] = nil
-        lost.remove(bundle.key)
+        if !finished.isEmpty { finished[bundle.key] = nil }
+        if lost.count > 0 { lost.remove(bundle.key) }
         places[bundle.key] = Place(sequence: sequence)
         bundles[sequence] = bundle
         shelf.add(bundle, sequence: sequence)
@@ -304,10 +306,8 @@ struct QueueState: Sendable {
     ) {
         shelf.add(index.segment, index: index, filter: filter, bits)
         for entry in indexed {
-            var device = devices.removeValue(forKey: entry.id) ?? DeviceLine(tenant: entry.tenant)
-            device.runs.append(
+            devices[entry.id, default: DeviceLine(tenant: entry.tenant)].runs.append(
                 DeviceLine.Run(segment: UInt32(index.segment), row: entry.firstRow))
-            devices[entry.id] = device
         }
     }
 
@@ -446,17 +446,16 @@ struct QueueState: Sendable {
         sizes = [:]
         ready = FairLine()
         var order: [(UInt64, DeviceID, TenantID)] = []
-        for (deviceID, line) in devices {
-            var line = line
-            devices[deviceID] = nil
-            line.keep(
-                where: { bundles[$0] != nil },
-                in: { shelf[UInt64($0)].map { $0.liveCount > 0 } ?? false })
-            guard !line.isEmpty else { continue }
-            devices[deviceID] = line
+        let needed = shelf.neededSegments
+        for deviceID in Array(devices.keys) {
+            devices[deviceID]?.keep(
+                where: { bundles[$0] != nil }, in: { needed[UInt64($0)] != nil })
+            guard let line = devices[deviceID], !line.isEmpty else {
+                devices[deviceID] = nil
+                continue
+            }
             let oldest =
-                line.runs.first.flatMap { shelf[UInt64($0.segment)]?.live.base }
-                ?? line.tail.first
+                line.runs.first.flatMap { needed[UInt64($0.segment)] } ?? line.tail.first
             order.append((oldest ?? 0, deviceID, line.tenant))
         }
         // By the age of their first bundle, as they were before the restart, more or less.

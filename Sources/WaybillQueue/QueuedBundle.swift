@@ -95,16 +95,17 @@ enum PartSizes: Sendable {
     }
 }
 
-/// First in, first out, with a way back to the front.
+/// First in, first out, with a way back to the front; for plain values: those that went stay in
+/// memory until room is made.
 struct Line<Element: Sendable>: Sendable {
-    private var elements: [Element?] = []
+    private var elements: [Element] = []
     private var head = 0
 
     var isEmpty: Bool { head == elements.count }
     var count: Int { elements.count - head }
     var first: Element? { isEmpty ? nil : elements[head] }
     /// In order.
-    var all: [Element] { elements[head...].compactMap(\.self) }
+    var all: [Element] { Array(elements[head...]) }
 
     mutating func append(_ element: Element) {
         elements.append(element)
@@ -118,7 +119,6 @@ struct Line<Element: Sendable>: Sendable {
     mutating func popFirst() -> Element? {
         guard !isEmpty else { return nil }
         let element = elements[head]
-        elements[head] = nil
         head += 1
         if head == elements.count {
             elements.removeAll(keepingCapacity: elements.capacity <= 64)
@@ -130,6 +130,12 @@ struct Line<Element: Sendable>: Sendable {
         return element
     }
 
+    mutating func removeAll(where isUnwanted: (Element) -> Bool) {
+        guard elements[head...].contains(where: isUnwanted) else { return }
+        elements = elements[head...].filter { !isUnwanted($0) }
+        head = 0
+    }
+
     /// Puts elements before all others, keeping their order.
     mutating func putBack(_ returned: [Element]) {
         if returned.count <= head {
@@ -138,7 +144,7 @@ struct Line<Element: Sendable>: Sendable {
             }
             head -= returned.count
         } else {
-            elements.replaceSubrange(0..<head, with: returned.map { Optional($0) })
+            elements.replaceSubrange(0..<head, with: returned)
             head = 0
         }
     }

@@ -76,12 +76,9 @@ struct SegmentIndex: Sendable {
     ) -> Draft {
         var generator = SystemRandomNumberGenerator()
         let seed = generator.next()
-        let order = bundles.indices.sorted { left, right in
-            let (one, other) = (
-                bundles[left].bundle.key.deviceID, bundles[right].bundle.key.deviceID
-            )
-            return (one.high, one.low, left) < (other.high, other.low, right)
-        }
+        let order = bundles.enumerated().map { index, entry in
+            (high: entry.bundle.key.deviceID.high, low: entry.bundle.key.deviceID.low, index)
+        }.sorted { ($0.high, $0.low, $0.2) < ($1.high, $1.low, $1.2) }
         var rows = FieldWriter(capacity: IndexRow.byteCount * bundles.count)
         var extras = FieldWriter()
         var devices: [IndexedDevice] = []
@@ -90,7 +87,7 @@ struct SegmentIndex: Sendable {
         var bits = SequenceBits(from: first)
         var rowOf = [UInt32](repeating: 0, count: bundles.count)
         var bytes = 0
-        for (row, index) in order.enumerated() {
+        for (row, (_, _, index)) in order.enumerated() {
             let (sequence, bundle) = bundles[index]
             if devices.last?.id == bundle.key.deviceID, let last = devices.popLast() {
                 devices.append(

@@ -291,6 +291,11 @@ struct SegmentShelf: Sendable {
         }
     }
 
+    /// Segments that have bundles to deliver, each with a sequence below theirs.
+    var neededSegments: [UInt64: UInt64] {
+        segments.filter { $0.value.liveCount > 0 }.mapValues(\.live.base)
+    }
+
     /// Told of a segment's number: those below it are closed.
     mutating func notice(_ segment: UInt64) {
         guard segment > newest else { return }
