@@ -1,42 +1,79 @@
 /// Appends little-endian fields to bytes.
+///
+/// Writes into an array that has its length already: appending a few bytes at a time costs more than
+/// all else that is done for a bundle's record.
 package struct FieldWriter: Sendable {
-    package private(set) var bytes: [UInt8] = []
+    /// Zeros from ``byteCount`` on.
+    private var storage: [UInt8]
+    /// How much has been written.
+    package private(set) var byteCount = 0
 
+    /// - Parameter capacity: where it is the exact number of bytes, nothing is copied.
     package init(capacity: Int = 0) {
-        bytes.reserveCapacity(capacity)
+        storage = [UInt8](repeating: 0, count: capacity)
+    }
+
+    /// What was written.
+    package var bytes: [UInt8] {
+        byteCount == storage.count ? storage : Array(storage[..<byteCount])
     }
 
     // Not generic on purpose: they run for every bundle, in other modules.
 
-    package mutating func integer(_ value: UInt8) { bytes.append(value) }
+    package mutating func integer(_ value: UInt8) { integer(UInt64(value), byteCount: 1) }
     package mutating func integer(_ value: UInt16) { integer(UInt64(value), byteCount: 2) }
     package mutating func integer(_ value: UInt32) { integer(UInt64(value), byteCount: 4) }
     package mutating func integer(_ value: UInt64) { integer(value, byteCount: 8) }
     package mutating func integer(_ value: Int32) { integer(UInt32(bitPattern: value)) }
     package mutating func integer(_ value: Int64) { integer(UInt64(bitPattern: value)) }
 
-    private mutating func integer(_ value: UInt64, byteCount: Int) {
-        unsafe withUnsafeBytes(of: value.littleEndian) { value in
-            unsafe bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: value[..<byteCount]))
-        }
-    }
-
     /// Eight bytes, most significant first, as identifiers and digests are written.
     package mutating func bigEndian(_ value: UInt64) { integer(value.byteSwapped, byteCount: 8) }
 
+    private mutating func integer(_ value: UInt64, byteCount count: Int) {
+        makeRoom(count)
+        unsafe withUnsafeBytes(of: value.littleEndian) { value in
+            unsafe put(UnsafeRawBufferPointer(rebasing: value[..<count]))
+        }
+    }
+
     package mutating func raw(_ value: [UInt8]) {
-        bytes.append(contentsOf: value)
+        makeRoom(value.count)
+        unsafe value.withUnsafeBytes { unsafe put($0) }
     }
 
     package mutating func raw(_ value: Substring.UTF8View) {
         let isDone: Void? = unsafe value.withContiguousStorageIfAvailable { value in
-            unsafe bytes.append(contentsOf: value)
+            makeRoom(value.count)
+            unsafe put(UnsafeRawBufferPointer(value))
         }
-        if isDone == nil { bytes.append(contentsOf: value) }
+        if isDone == nil { raw(Array(value)) }
     }
 
     package mutating func zeros(_ count: Int) {
-        bytes.append(contentsOf: repeatElement(0, count: count))
+        makeRoom(count)
+        byteCount += count
+    }
+
+    /// Of all that was written before.
+    mutating func checksum() {
+        let value = Checksum.of(storage[..<byteCount])
+        integer(value)
+    }
+
+    private mutating func put(_ value: UnsafeRawBufferPointer) {
+        let start = byteCount
+        unsafe storage.withUnsafeMutableBytes { storage in
+            unsafe UnsafeMutableRawBufferPointer(rebasing: storage[start..<start + value.count])
+                .copyMemory(from: value)
+        }
+        byteCount += value.count
+    }
+
+    private mutating func makeRoom(_ count: Int) {
+        let missing = byteCount + count - storage.count
+        guard missing > 0 else { return }
+        storage.append(contentsOf: repeatElement(0, count: max(missing, storage.count, 32)))
     }
 }
 
@@ -99,8 +136,13 @@ enum Checksum {
 
     static func of(_ bytes: ArraySlice<UInt8>) -> UInt32 {
         var value: UInt32 = .max
-        for byte in bytes {
-            value = value >> 8 ^ table[Int((value ^ UInt32(byte)) & 0xff)]
+        unsafe table.withUnsafeBufferPointer { table in
+            unsafe bytes.withUnsafeBufferPointer { bytes in
+                for index in bytes.indices {
+                    let place = unsafe Int((value ^ UInt32(bytes[index])) & 0xff)
+                    value = unsafe value >> 8 ^ table[place]
+                }
+            }
         }
         return ~value
     }

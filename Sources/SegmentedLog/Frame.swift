@@ -26,7 +26,7 @@ struct FrameHeader: Sendable, Equatable {
         writer.integer(synced)
         writer.integer(type)
         writer.integer(UInt16(0))
-        writer.integer(Checksum.of(writer.bytes[...]))
+        writer.checksum()
         return writer.bytes
     }
 

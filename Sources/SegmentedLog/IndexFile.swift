@@ -61,13 +61,15 @@ package struct IndexFile: Sendable {
             content.reserveCapacity(
                 content.count + sections.reduce(0) { $0 + storedByteCount($1.count) })
             var chunk: UInt64 = 0
+            let sealer = RecordSealer(key: key)
             for section in sections {
                 for start in stride(from: 0, to: section.count, by: chunkBytes) {
-                    let box = try AES.GCM.seal(
-                        section[start..<min(start + chunkBytes, section.count)], using: key,
-                        nonce: nonce(chunk))
-                    content.append(contentsOf: box.ciphertext)
-                    content.append(contentsOf: box.tag)
+                    let place = content.count
+                    content.append(
+                        contentsOf: section[start..<min(start + chunkBytes, section.count)])
+                    content.append(contentsOf: repeatElement(0, count: FrameHeader.tagByteCount))
+                    try sealer.seal(
+                        &content, from: place, nonce: nonceBytes(chunk), authenticating: [], [])
                     chunk += 1
                 }
             }
@@ -164,10 +166,14 @@ package struct IndexFile: Sendable {
     }
 
     private static func nonce(_ number: UInt64) throws -> AES.GCM.Nonce {
+        try AES.GCM.Nonce(data: nonceBytes(number))
+    }
+
+    private static func nonceBytes(_ number: UInt64) -> [UInt8] {
         var writer = FieldWriter(capacity: 12)
         writer.zeros(4)
         writer.integer(number)
-        return try AES.GCM.Nonce(data: writer.bytes)
+        return writer.bytes
     }
 
     fileprivate static func chunkCount(_ byteCount: Int) -> Int {
@@ -247,8 +253,8 @@ private struct IndexHeader: Sendable {
         writer.raw(salt)
         writer.raw(wrappedKey)
         for count in sectionByteCounts { writer.integer(UInt64(count)) }
-        writer.zeros(Self.byteCount - 4 - writer.bytes.count)
-        writer.integer(Checksum.of(writer.bytes[...]))
+        writer.zeros(Self.byteCount - 4 - writer.byteCount)
+        writer.checksum()
         return writer.bytes
     }
 

@@ -87,6 +87,8 @@ final class RecordSealer: Sendable {
     }
 
     private func authenticate(_ bytes: ArraySlice<UInt8>) -> Bool {
+        // No bytes at an address of none would end the message.
+        if bytes.isEmpty { return true }
         var written: Int32 = 0
         return unsafe bytes.withUnsafeBufferPointer { bytes in
             unsafe EVP_EncryptUpdate(context, nil, &written, bytes.baseAddress, Int32(bytes.count))

@@ -61,8 +61,8 @@ struct SegmentHeader: Sendable, Equatable {
         writer.raw(keyID)
         writer.raw(salt)
         writer.raw(wrappedKey)
-        writer.zeros(Self.byteCount - 4 - writer.bytes.count)
-        writer.integer(Checksum.of(writer.bytes[...]))
+        writer.zeros(Self.byteCount - 4 - writer.byteCount)
+        writer.checksum()
         return writer.bytes
     }
 
@@ -125,7 +125,7 @@ struct LogIdentity: Sendable, Equatable {
         writer.raw(logID)
         writer.integer(createdAt)
         writer.zeros(20)
-        writer.integer(Checksum.of(writer.bytes[...]))
+        writer.checksum()
         return writer.bytes
     }
 

@@ -33,7 +33,7 @@ struct IndexRow: Sendable {
         if bundle.sizes.isOne, bundle.fileNames.isEmpty {
             rows.integer(noExtra)
         } else {
-            rows.integer(UInt32(extras.bytes.count))
+            rows.integer(UInt32(extras.byteCount))
             PartExtra(sizes: bundle.sizes.all, fileNames: bundle.fileNames)
                 .encode(sequence, to: &extras)
         }
@@ -101,7 +101,7 @@ struct PartExtra: Sendable {
             content.integer(UInt16(clamping: name.utf8.count))
             content.raw(name[...].utf8)
         }
-        writer.integer(UInt32(content.bytes.count))
+        writer.integer(UInt32(content.byteCount))
         writer.raw(content.bytes)
     }
 

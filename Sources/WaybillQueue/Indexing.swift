@@ -54,8 +54,8 @@ final class Indexing: Sendable {
     let writtenLosses: Monitor<Int>
     let sparse = Monitor(SparseSegments())
 
-    /// Devices whose bundles go out of memory while the queue stands still.
-    private static let sliceMax = 128
+    /// Bundles that go out of memory while the queue stands still, but for those of one device.
+    private static let sliceMax = 256
     private static let retryInterval = Duration.seconds(1)
     /// How often segments are looked for of which little is still needed.
     private static let compactionInterval = Duration.seconds(10)
@@ -216,9 +216,15 @@ final class Indexing: Sendable {
             try segment.removeIndex()
             return true
         }
-        for start in stride(from: 0, to: built.devices.count, by: Self.sliceMax) {
-            let slice = built.devices[start..<min(start + Self.sliceMax, built.devices.count)]
+        var rest = built.devices[...]
+        while !rest.isEmpty {
+            var rows = 0
+            let slice = rest.prefix { device in
+                defer { rows += Int(device.rowCount) }
+                return rows < Self.sliceMax
+            }
             shared.withLock { $0.state.convert(slice, of: number) }
+            rest = rest.dropFirst(slice.count)
         }
         return true
     }

@@ -21,8 +21,7 @@ enum QueueRecord {
     private static let textBytesMax = 4096
 
     static func encode(_ message: BundleMessage) -> [UInt8] {
-        let inline = message.parts.reduce(0) { $0 + ($1.location.inlineByteCount ?? 0) }
-        var writer = FieldWriter(capacity: 256 + 64 * message.parts.count + inline)
+        var writer = FieldWriter(capacity: byteCount(of: message))
         writer.integer(message.retryOf == nil ? version : retryVersion)
         writer.zeros(8)
         if let retry = message.retryOf {
@@ -55,6 +54,22 @@ enum QueueRecord {
             }
         }
         return writer.bytes
+    }
+
+    /// Of the message's record.
+    private static func byteCount(of message: BundleMessage) -> Int {
+        let fixed = 105 + (message.retryOf == nil ? 0 : 24)
+        let texts = byteCount(of: message.tenantSlug.text) + byteCount(of: message.source)
+        return message.parts.reduce(fixed + texts) { sum, part in
+            switch part.location {
+            case .inline(let bytes): sum + 41 + bytes.count
+            case .file(let name), .deadLetter(let name): sum + 41 + byteCount(of: name)
+            }
+        }
+    }
+
+    private static func byteCount(of text: String?) -> Int {
+        2 + min(text?.utf8.count ?? 0, textBytesMax)
     }
 
     /// Nil if the payload is not a bundle of a version that this program knows.
@@ -167,15 +182,6 @@ extension FieldReader {
             let fourth = bigEndian()
         else { return nil }
         return Digest256(words: (first, second, third, fourth))
-    }
-}
-
-extension PartContent.Location {
-    var inlineByteCount: Int? {
-        switch self {
-        case .inline(let bytes): bytes.count
-        case .file, .deadLetter: nil
-        }
     }
 }
 
