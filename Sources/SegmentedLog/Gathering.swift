@@ -5,16 +5,17 @@ internal import WaybillThreads
 ///
 /// Whoever comes alone never waits. Of several senders, those that the last batch answered are
 /// expected back beside those that came meanwhile; the wait for them ends with the last of them, or
-/// after the interval since the last batch began, or, where syncs are slow, after half of one.
+/// after the interval since the last batch began, or, where syncs are slow, half of one after they were
+/// answered.
 struct Gathering: Sendable {
     private let interval: Duration
     private var began = Deadline(nanoseconds: 0)
-    private var synced = Deadline(nanoseconds: 0)
+    private var answered = Deadline(nanoseconds: 0)
     private var lastSync = Duration.zero
     /// How many records are worth waiting for.
     private(set) var expected = 1
 
-    /// No wait after a sync is longer than this, however slow the disk is.
+    /// No wait after the answers is longer than this, however slow the disk is.
     private static let patienceMax = Duration.milliseconds(3)
 
     init(interval: Duration) {
@@ -30,9 +31,14 @@ struct Gathering: Sendable {
 
     /// Notes that a sync covers a batch of so many records, while `waiting` others came.
     mutating func sync(from start: Deadline, to end: Deadline, count: Int, waiting: Int) {
-        synced = end
+        answered = end
         lastSync = end.duration(since: start)
         expected = count + waiting
+    }
+
+    /// Notes that all whose records the sync covered have heard of it: nobody comes back before.
+    mutating func answer(at now: Deadline) {
+        answered = now
     }
 
     /// Until when the next batch may wait for more.
@@ -40,6 +46,6 @@ struct Gathering: Sendable {
         guard expected > 1 else { return began }
         return max(
             began.advanced(by: interval),
-            synced.advanced(by: min(lastSync / 2, Self.patienceMax)))
+            answered.advanced(by: min(lastSync / 2, Self.patienceMax)))
     }
 }

@@ -157,6 +157,7 @@ struct LogWriter {
             fileSystem.willAnswer(record, type: append.type, in: directory)
             append.completion(.success(record))
         }
+        gathering.answer(at: .now)
         if !deletions.isEmpty { try unlink(deletions) }
     }
 

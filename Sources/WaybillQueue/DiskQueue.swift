@@ -42,8 +42,10 @@ package final class DiskQueue: BundleQueue {
         let complete: @Sendable (Answer) -> Void
     }
 
-    /// Arrivals that are taken in while others wait for the lock.
-    private static let sliceMax = 1024
+    /// Arrivals that are taken in at a time: the first ones' senders go on beside the next ones.
+    private static let sliceMax = 64
+    /// Beyond it their room is given back.
+    private static let arrivalsMax = 1024
 
     /// Damage that the opening found in the log, in words; empty after any ordinary crash.
     package let recoveryFaults: [String]
@@ -96,8 +98,10 @@ package final class DiskQueue: BundleQueue {
     ) throws(QueueError) -> DiskQueue {
         let shared = Monitor(Shared(state: QueueState(options: options.stateOptions)))
         let marks = Monitor<OpeningMarks?>(nil)
+        var initial = QueueState(options: options.stateOptions)
+        if hasThreads { initial.reserveRoom() }
         let recovery = QueueRecovery(
-            state: QueueState(options: options.stateOptions), now: clock(), wallClock: wallClock(),
+            state: initial, now: clock(), wallClock: wallClock(),
             logger: logger)
         do {
             let opened = try SegmentedLog.open(
@@ -249,7 +253,7 @@ package final class DiskQueue: BundleQueue {
     func takeIn() {
         let arrived = arrivals.withLock { arrivals in
             let arrived = arrivals
-            arrivals.removeAll(keepingCapacity: arrived.count <= Self.sliceMax)
+            arrivals.removeAll(keepingCapacity: arrived.count <= Self.arrivalsMax)
             return arrived
         }
         for start in stride(from: 0, to: arrived.count, by: Self.sliceMax) {

@@ -44,6 +44,8 @@ struct QueueState: Sendable {
         var sequences: [UInt64]
     }
 
+    private static let roomBundles = 65_536
+
     let options: Options
     /// Bundles that are not done and are in memory: leased, about to be, or without an index.
     var bundles: [UInt64: QueuedBundle] = [:]
@@ -78,6 +80,13 @@ struct QueueState: Sendable {
     init(options: Options) {
         self.options = options
         lost = LostBundles(entriesMax: options.lostEntriesMax)
+    }
+
+    /// Makes room for the bundles of a segment or two of small ones: making it while they come would
+    /// hold everybody up for milliseconds. What is not used takes no memory of the machine's.
+    mutating func reserveRoom() {
+        bundles.reserveCapacity(Self.roomBundles)
+        places.reserveCapacity(Self.roomBundles)
     }
 
     var depth: Int { shelf.liveCount }

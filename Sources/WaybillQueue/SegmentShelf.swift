@@ -65,6 +65,8 @@ struct SegmentShelf: Sendable {
         notice(number)
         if order.last?.number != number {
             order.append(Place(first: sequence, number: number))
+            segments[number, default: Self.empty(from: sequence)].bundles
+                .reserveCapacity(lastBundleCount)
         }
         segments[number, default: Self.empty(from: sequence)].add(bundle, sequence)
         liveCount += 1
@@ -137,6 +139,13 @@ struct SegmentShelf: Sendable {
         guard let segment = segments[index.segment] else { return false }
         if index.isSame(as: segment.index) { segments[index.segment]?.index = index }
         return true
+    }
+
+    /// How many bundles the last segment with bundles but one has: the next has as many, likely.
+    private var lastBundleCount: Int {
+        order.dropLast().last.flatMap { segments[$0.number] }.map {
+            max($0.bundles.count, $0.index?.bundleCount ?? 0)
+        } ?? 0
     }
 
     // MARK: Going out

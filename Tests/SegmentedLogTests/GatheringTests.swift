@@ -40,6 +40,12 @@ import WaybillThreads
         #expect(gathered(count: 2, waiting: 0, syncMilliseconds: 400).end == after(403))
     }
 
+    @Test func waitsForNobodyBeforeHeIsAnswered() {
+        var gathering = gathered(count: 2, waiting: 0, syncMilliseconds: 4)
+        gathering.answer(at: after(7))
+        #expect(gathering.end == after(9))
+    }
+
     @Test func waitsForNobodyAfterABatchThatWasNotSynced() {
         var gathering = gathered(count: 9, waiting: 9, syncMilliseconds: 5)
         gathering.begin(at: after(7))
