@@ -264,7 +264,7 @@ let package = Package(
         .executableTarget(
             name: "queuebench",
             dependencies: [
-                "SegmentedLog", "WaybillQueue", "WaybillModel", "WaybillThreads", logging,
+                "CMalloc", "SegmentedLog", "WaybillQueue", "WaybillModel", "WaybillThreads", logging,
             ],
             path: "Tests/queuebench", swiftSettings: strict),
         .testTarget(

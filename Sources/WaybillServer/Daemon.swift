@@ -67,6 +67,7 @@ struct Daemon {
                 logger.critical("the queue's log failed", metadata: ["error": "\(error)"])
                 exit(1)
             }
+            FreedMemory.giveBack()
             let register = try MasterKeyRegister(of: queue, options: options)
             keys.tell(register.keys, logger)
             return OpenQueue(queue: queue, masterKeys: register)

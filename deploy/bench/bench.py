@@ -83,7 +83,9 @@ class Server:
              "listeners=0", "--set", "log-level=warning", *arguments],
             stdout=subprocess.PIPE, stderr=self.log, text=True)
         if not self.process.stdout.readline():
-            sys.exit(f"the server did not start; see {folder / 'server.log'}")
+            # The folder is gone after the bench.
+            text = (folder / "server.log").read_text(errors="replace")
+            sys.exit(f"the server did not start:\n{text[-4000:]}")
         urls = json.loads((self.data / "admin.json").read_text())
         self.device_url, self.admin_url, self.token = (
             urls["device_url"], urls["admin_url"], urls["token"])

@@ -285,14 +285,23 @@ def opened(bench_run, folder, key):
     return ready, rss, int(found["bundles"])
 
 
-def served(options, folder, database):
+def served(bench_run, folder):
     """Seconds until `waybill serve` is ready with what lies in its data directory, and its memory."""
-    began = time.perf_counter()
-    server = bench.Server(options.waybill, folder, database)
+    place = bench_run.new_folder()
+    # The database runs as another user, who has to get there.
+    for each in (bench_run.folder, place):
+        each.chmod(0o755)
+    # One for each: a database belongs to the root key of one data directory.
+    database = bench.Database(place)
     try:
-        return time.perf_counter() - began, server.rss_mib()
+        began = time.perf_counter()
+        server = bench.Server(bench_run.options.waybill, folder, database)
+        try:
+            return time.perf_counter() - began, server.rss_mib()
+        finally:
+            server.stop()
     finally:
-        server.stop()
+        database.stop()
 
 
 def compare_openings(what, empty, full):
@@ -320,16 +329,8 @@ def measure_backlog(bench_run):
     if full[2] != options.backlog // 1024:
         raise SystemExit(f"the queue was opened with {full[2]} bundles")
     compare_openings(text, empty, full)
-    place = bench_run.new_folder()
-    # The database runs as another user, who has to get there.
-    for folder in (bench_run.folder, place):
-        folder.chmod(0o755)
-    database = bench.Database(place)
-    try:
-        empty, full = (served(options, folders[name], database) for name in ("empty", "full"))
-        compare_openings(f"{text}.serve", empty, full)
-    finally:
-        database.stop()
+    empty, full = (served(bench_run, folders[name]) for name in ("empty", "full"))
+    compare_openings(f"{text}.serve", empty, full)
 
 
 def main():
