@@ -264,7 +264,8 @@ let package = Package(
         .executableTarget(
             name: "queuebench",
             dependencies: [
-                "CMalloc", "SegmentedLog", "WaybillQueue", "WaybillModel", "WaybillThreads", logging,
+                "CMalloc", "SegmentedLog", "WaybillQueue", "WaybillModel", "WaybillThreads",
+                logging,
             ],
             path: "Tests/queuebench", swiftSettings: strict),
         .testTarget(

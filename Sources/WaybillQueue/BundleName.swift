@@ -34,9 +34,9 @@ struct BundleName: Sendable {
     }
 
     func encode(to writer: inout FieldWriter) {
-        writer.raw(key.deviceID.bytes)
-        writer.raw(key.bundleID.bytes)
-        writer.raw(digest.bytes)
+        writer.identifier(key.deviceID)
+        writer.identifier(key.bundleID)
+        writer.digest(digest)
         writer.integer(tenant.number)
         writer.integer(isRetry ? Self.retryFlag : 0)
         writer.integer(UInt64(sizeOfParts))
@@ -57,9 +57,8 @@ struct BundleName: Sendable {
 
     /// Nil if the next bytes are none.
     init?(_ reader: inout FieldReader) {
-        guard let deviceID = reader.raw(16).flatMap({ DeviceID(bytes: $0) }),
-            let bundleID = reader.raw(16).flatMap({ BundleID(bytes: $0) }),
-            let digest = reader.raw(32).flatMap({ Digest256(bytes: $0) }),
+        guard let deviceID = reader.identifier(DeviceID.self),
+            let bundleID = reader.identifier(BundleID.self), let digest = reader.digest(),
             let tenant = reader.integer(Int32.self), let flags = reader.integer(UInt32.self),
             let size = reader.integer(UInt64.self).flatMap({ Int(exactly: $0) }),
             let received = reader.integer(Int64.self)
