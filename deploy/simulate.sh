@@ -5,7 +5,7 @@
 # deploy/simulate.sh --mutants [--seeds N]: leaves out one sync, tag check or fencing check after the
 # other, and simulates until that is noticed; exit code 1 if one is not in N seeds (default 2000).
 # Prints seeds, operations, crashes and faults by kind, and which seeds failed; exit code 1 if any
-# did, if a kind of fault was hit less than 1,000 times in 2,000 seeds or more, or if a disk that does
+# did, if a kind of fault was hit less than 1,000 times in 20,000 seeds or more, or if a disk that does
 # not sync passes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -64,5 +64,5 @@ if [ "$seeds" -gt 1 ]; then
     control --without-directory-syncs
 fi
 least=0
-[ "$seeds" -lt 2000 ] || least=1000
+[ "$seeds" -lt 20000 ] || least=1000
 "$simulate" "${arguments[@]}" --least "$least"
