@@ -368,9 +368,14 @@ struct LogWriter {
     private mutating func finish() throws(LogError) {
         for append in deferred { append.completion(.failure(.diskFull)) }
         deferred = []
-        buffer.removeAll(keepingCapacity: true)
         do {
-            try sealNames()
+            if !names.isEmpty {
+                buffer.removeAll(keepingCapacity: true)
+                try sealNames()
+                try writeBuffer()
+            }
+            // Alone in its write: it says that all before it is synced.
+            buffer.removeAll(keepingCapacity: true)
             _ = try seal(InternalType.closing, [])
             try writeBuffer()
         } catch .diskFull {

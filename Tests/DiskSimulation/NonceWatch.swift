@@ -33,10 +33,18 @@ struct NonceWatch: Sendable {
             let whole = Self.clearBytes + size + Self.tagBytes
             guard rest.count >= whole else { return }
             let frame = rest.prefix(whole)
+            // What a power cut tore is no frame any more, and an opening writes it again as it is.
+            guard Self.isSound(frame) else { return }
             let use = Use(salt: salt, ordinal: Array(frame.dropFirst(16).prefix(4)))
             let tag = Array(frame.prefix(Self.clearBytes)) + Array(frame.suffix(Self.tagBytes))
             if seen.updateValue(tag, forKey: use).map({ $0 != tag }) == true { repetitions += 1 }
             rest = rest.dropFirst(whole)
         }
+    }
+
+    private static func isSound(_ frame: ArraySlice<UInt8>) -> Bool {
+        let clear = frame.prefix(clearBytes)
+        let checksum = clear.suffix(4).reversed().reduce(0) { $0 << 8 | UInt32($1) }
+        return checksum == Castagnoli.checksum(clear.dropLast(4))
     }
 }

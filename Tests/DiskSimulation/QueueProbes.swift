@@ -139,7 +139,11 @@ package final class QueueProbes {
     private func loseSegment() throws {
         step = "losing a segment"
         try fillAndEnd()
-        let segments = disk.names.filter { $0.hasSuffix(".seg") }.dropLast()
+        // The process may have ended before the last one had its index: that one nobody can name.
+        let indexed = Set(indexes.map { $0.dropLast(4) })
+        let segments = disk.names.filter {
+            $0.hasSuffix(".seg") && indexed.contains($0.dropLast(4))
+        }
         guard let path = segments.randomElement(using: &chance) else {
             throw ModelMismatch("no segment to lose")
         }
