@@ -80,15 +80,11 @@ struct DeviceLine: Sendable {
         runs.removeAll { $0.segment == segment }
     }
 
-    /// Reads a segment's rows anew, from another one on; no more if there is none.
-    mutating func replaceRun(in segment: UInt32, from row: UInt32?) {
+    /// Reads a segment's rows anew, from another one on.
+    mutating func replaceRun(in segment: UInt32, from row: UInt32) {
         var changed = Line<Run>()
         for run in runs.all {
-            guard run.segment == segment else {
-                changed.append(run)
-                continue
-            }
-            if let row { changed.append(Run(segment: segment, row: row)) }
+            changed.append(run.segment == segment ? Run(segment: segment, row: row) : run)
         }
         runs = changed
     }

@@ -94,7 +94,8 @@ extension QueueState {
         }
         if device.needsLoading {
             defer { devices[deviceID] = device }
-            guard !device.isLoading else { return nil }
+            // Nor while its rows cannot be read: it has a moment until it is tried again.
+            guard !device.isLoading, device.due == nil else { return nil }
             // Runs in segments that are gone name nothing that is to be delivered.
             while device.needsLoading {
                 if let order = loadOrder(deviceID, device, limit: 8) {

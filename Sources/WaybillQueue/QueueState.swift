@@ -266,7 +266,7 @@ struct QueueState: Sendable {
         let number = built.index.segment
         guard shelf[number] != nil else { return [] }
         shelf.setIndex(built.index, built.filter, of: number)
-        replaceRuns(in: number, built.devices)
+        replaceRuns(in: built.index, built.devices)
         let gone = shelf.sequences(in: number).filter { !found.contains($0) && bundles[$0] == nil }
         for sequence in gone {
             forget(sequence)
@@ -279,12 +279,15 @@ struct QueueState: Sendable {
         return gone
     }
 
-    /// Has the devices that wait in a segment read its new index, from the first row on.
-    private mutating func replaceRuns(in segment: UInt64, _ indexed: [IndexedDevice]) {
+    /// Has the devices that wait in a segment read its new index, from their first row on; those without
+    /// a row from its end on: who is in a line goes out of it when its turn comes, and not before.
+    private mutating func replaceRuns(in index: SegmentIndex, _ indexed: [IndexedDevice]) {
         let rows = Dictionary(indexed.map { ($0.id, $0.firstRow) }) { first, _ in first }
+        let end = UInt32(index.bundleCount)
         for (deviceID, line) in devices
-        where line.runs.all.contains(where: { $0.segment == segment }) {
-            devices[deviceID]?.replaceRun(in: UInt32(segment), from: rows[deviceID])
+        where line.runs.all.contains(where: { $0.segment == index.segment }) {
+            devices[deviceID]?.replaceRun(
+                in: UInt32(index.segment), from: rows[deviceID] ?? end)
         }
     }
 
@@ -295,7 +298,7 @@ struct QueueState: Sendable {
         shelf.replace(
             made.index.segment, with: made.index, made.filter, references: made.references,
             endings: made.endings)
-        replaceRuns(in: made.index.segment, made.devices)
+        replaceRuns(in: made.index, made.devices)
         for (sequence, bundle) in made.bundles where bundles[sequence] != nil {
             bundles[sequence]?.move(to: bundle.position)
         }
