@@ -46,11 +46,12 @@ struct QueuedBundle: Sendable {
     /// What its damage comes to: a dead letter's bundle keeps its receipt, only this try is lost.
     var lostOutcome: SettlementRecord.Outcome { isRetry ? .quarantined : .lost }
 
-    /// The same bundle, once its record is on disk.
+    /// Its record lies elsewhere now: its segment was written anew.
     mutating func move(to position: RecordPosition) {
         self.position = position
     }
 
+    /// The same bundle, once its record is on disk.
     func placed(at position: RecordPosition) -> QueuedBundle {
         var placed = self
         placed.position = position
