@@ -10,16 +10,17 @@
 # WAYBILL_TEST_SIMULATIONS=N sets how many seeds are simulated (default 100,000).
 # WAYBILL_TEST_MUTANT_SEEDS=N sets in how many seeds each mutant must be noticed (default 2,000).
 # WAYBILL_TEST_KILL_SECONDS=N sets for how long the server is killed again and again (default 3600).
+# WAYBILL_TEST_BREAKS=N sets how often a file system gives itself up under load (default 200).
 # WAYBILL_TEST_AWAY_SECONDS=N sets for how long PostgreSQL is away under load (default 600).
 # WAYBILL_TEST_COMMITS=N sets how often PostgreSQL is killed in a COMMIT (default 200).
 # WAYBILL_TEST_SOAK_MINUTES=N sets how long the soak takes (default 60).
-# WAYBILL_TEST_STEPS="fuzz simulation mutants calls letters kills away address thread soak" chooses
+# WAYBILL_TEST_STEPS="fuzz simulation mutants calls letters kills breaks away address thread soak" chooses
 # steps (default: all).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/prepare.sh
 
-steps=${WAYBILL_TEST_STEPS:-fuzz simulation mutants calls letters kills away address thread soak}
+steps=${WAYBILL_TEST_STEPS:-fuzz simulation mutants calls letters kills breaks away address thread soak}
 logs=.build/nightly-logs
 strictly=(--explicit-target-dependency-import-check error)
 # Unit tests without a server: what handles raw memory, threads and files.
@@ -92,6 +93,12 @@ kills() {
         release_tests Tests/acceptance/test_crash.py -k waybill_load
 }
 
+# A file system that gives itself up under load, a few seconds after it was repaired.
+breaks() {
+    WAYBILL_TEST_BREAKS=${WAYBILL_TEST_BREAKS:-200} \
+        release_tests Tests/acceptance/test_faults_disk.py -k turns_read_only_under_load
+}
+
 # PostgreSQL away for ten minutes under full load, and killed in COMMIT many times.
 away() {
     WAYBILL_TEST_AWAY_SECONDS=${WAYBILL_TEST_AWAY_SECONDS:-600} \
@@ -118,6 +125,7 @@ if wanted mutants; then step "mutants" mutants; fi
 if wanted calls; then step "made-up calls" calls; fi
 if wanted letters; then step "many dead letters" letters; fi
 if wanted kills; then step "kills" kills; fi
+if wanted breaks; then step "breaks" breaks; fi
 if wanted away; then step "away" away; fi
 if wanted address; then step "address sanitizer" sanitized address; fi
 if wanted thread; then step "thread sanitizer" sanitized thread; fi

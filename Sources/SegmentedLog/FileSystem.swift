@@ -43,7 +43,11 @@ package protocol OpenFile: AnyObject, Sendable {
     /// Reads up to `count` bytes; fewer only at the end of the file.
     func read(at offset: Int, count: Int) throws(LogError) -> [UInt8]
     /// Makes the content durable, as `fdatasync(2)` does.
-    func synchronize() throws(LogError)
+    ///
+    /// - Parameter overwriting: nothing was written since the last sync but over blocks that had been
+    ///   written and synced. Only then is it enough to write these blocks; else the file system's own
+    ///   books have to be durable, too.
+    func synchronize(overwriting: Bool) throws(LogError)
     /// Allocates blocks so that writes below `byteCount` need no more space.
     func allocate(_ byteCount: Int) throws(LogError)
     /// Cuts the file off.
@@ -53,6 +57,9 @@ package protocol OpenFile: AnyObject, Sendable {
 }
 
 extension OpenFile {
+    /// Makes the content durable, wherever it was written.
+    package func synchronize() throws(LogError) { try synchronize(overwriting: false) }
+
     /// Writes all of `bytes`, however many calls it takes.
     package func writeAll(_ bytes: ArraySlice<UInt8>, at offset: Int) throws(LogError) {
         var rest = bytes

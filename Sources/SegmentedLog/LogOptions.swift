@@ -8,6 +8,9 @@ package struct LogOptions: Sendable {
     package var previousMasterKeys: [MasterKey] = []
     /// A segment that has grown to this is closed. At most 2 GiB with the reserve.
     package var segmentBytes = 64 << 20
+    /// The first segment after an opening is no larger than this: it is filled with zeros before the
+    /// opening returns, and an opening should not take long.
+    package var firstSegmentBytes = 8 << 20
     /// Allocated beyond `segmentBytes`, for control records on a full disk.
     package var reserveBytes = 1 << 20
     /// One payload.

@@ -103,8 +103,10 @@ struct Manifest: Sendable, Equatable {
 
 /// The payload of a deletion record.
 enum DeletionList {
+    static func byteCount(of segments: [UInt64]) -> Int { 4 + 8 * segments.count }
+
     static func encode(_ segments: [UInt64]) -> [UInt8] {
-        var writer = FieldWriter(capacity: 4 + 8 * segments.count)
+        var writer = FieldWriter(capacity: byteCount(of: segments))
         writer.integer(UInt32(segments.count))
         for segment in segments { writer.integer(segment) }
         return writer.bytes

@@ -5,6 +5,7 @@ internal import WaybillThreads
 /// The writer's thread: one write and one sync for all that has arrived.
 struct LogWriter {
     private let factory: SegmentFactory
+    private let preparation: SegmentPreparation
     private let state: Monitor<LogState>
     private let logger: Logger
     private let onFatal: @Sendable (LogError) -> Void
@@ -30,11 +31,12 @@ struct LogWriter {
     private static let retryInterval = Duration.milliseconds(250)
 
     init(
-        factory: SegmentFactory, state: Monitor<LogState>, segment: OpenSegment,
-        manifest: Manifest, nextSequence: UInt64, logger: Logger,
+        factory: SegmentFactory, preparation: SegmentPreparation, state: Monitor<LogState>,
+        segment: OpenSegment, manifest: Manifest, nextSequence: UInt64, logger: Logger,
         onFatal: @escaping @Sendable (LogError) -> Void
     ) {
         self.factory = factory
+        self.preparation = preparation
         self.state = state
         self.segment = segment
         self.manifest = manifest
@@ -83,10 +85,12 @@ struct LogWriter {
                 return true
             case .close:
                 try finish()
+                preparation.end()
                 return false
             }
         } catch {
             fail(error)
+            preparation.end()
             return false
         }
     }
@@ -99,13 +103,24 @@ struct LogWriter {
         inFlight = deferred + appends
         deferred = []
         deferredDeletions += deletions
-        if let refusal = try rollIfFull() ?? refusalForWantOfRoom() { refuseBulk(refusal) }
+        if let refusal = try rollIfFull(for: bulkBytes) ?? refusalForWantOfRoom() {
+            refuseBulk(refusal)
+        }
         do {
             try commit()
         } catch .diskFull {
             refuseBulk(.diskFull)
             try commitOrDefer()
         }
+    }
+
+    /// At most what the batch takes, with all that is written with it; 0 if there is no bulk in it.
+    private var bulkBytes: Int {
+        guard inFlight.contains(where: { $0.recordClass == .bulk }) else { return 0 }
+        let overhead = FrameHeader.byteCount + FrameHeader.tagByteCount
+        let records = inFlight.reduce(0) { $0 + $1.payload.count + overhead }
+        let names = names.reduce(overhead) { $0 + $1.name.count + RecordNames.overhead }
+        return records + names + overhead + DeletionList.byteCount(of: deferredDeletions)
     }
 
     /// Tells bulk that there is no room and keeps the rest in flight.
@@ -197,7 +212,10 @@ struct LogWriter {
             throw error
         }
         let start = Deadline.now
-        try LogError.fatal { () throws(LogError) in try file.synchronize(at: .batch) }
+        let isPrepared = offset + bytes.count <= segment.preparedBytes
+        try LogError.fatal { () throws(LogError) in
+            try file.synchronize(at: .batch, overwriting: isPrepared)
+        }
         let synced = Deadline.now
         syncTimer.recordNanoseconds(Int64(clamping: synced.nanoseconds - start.nanoseconds))
         byteCounter.increment(by: buffer.count)
@@ -210,6 +228,7 @@ struct LogWriter {
             return state.pending.count
         }
         gathering.sync(from: start, to: synced, count: inFlight.count, waiting: waiting)
+        preparation.follow(number + 1, written: end, of: segment.fullAt)
         if buffer.capacity > 4 * factory.options.batchBytesMax { buffer = [] }
     }
 
@@ -217,9 +236,9 @@ struct LogWriter {
     /// records again after a crash, although their callers heard that nothing was kept.
     ///
     /// - Throws: `failed` if that cannot be made durable.
-    private func takeBack(_ range: Range<Int>) throws(LogError) {
+    private mutating func takeBack(_ range: Range<Int>) throws(LogError) {
         let file = segment.file
-        let size = segment.allocatedBytes
+        let size = segment.preparedBytes
         do throws(LogError) {
             // The part that is allocated stays so: control records will need it.
             if range.upperBound > size { try file.truncate(max(size, range.lowerBound)) }
@@ -228,6 +247,7 @@ struct LogWriter {
             try file.writeAll(zeros[...], at: range.lowerBound)
             try file.synchronize(at: .refusedWrite)
         } catch {
+            segment.preparedBytes = min(size, range.lowerBound)
             try LogError.unrecoverable { () throws(LogError) in
                 try file.truncate(range.lowerBound)
                 try file.synchronize(at: .refusedWriteCut)
@@ -237,15 +257,20 @@ struct LogWriter {
 
     // MARK: Segments
 
-    /// Begins a new segment once this one is full; returns why bulk must be refused if it cannot.
-    private mutating func rollIfFull() throws(LogError) -> LogError? {
-        guard segment.end >= segment.fullAt else { return nil }
+    /// Begins a new segment once this one has no room for so much bulk; returns why bulk must be refused
+    /// if it cannot.
+    private mutating func rollIfFull(for bytes: Int) throws(LogError) -> LogError? {
+        guard segment.end + UInt64(bytes) > segment.fullAt || segment.end == segment.fullAt else {
+            return nil
+        }
         var manifest = manifest
         manifest.entries.append(Manifest.Entry(segment: segment.number, end: segment.end))
         let next: OpenSegment
         do {
             next = try factory.make(
-                number: segment.number + 1, sequence: nextSequence, manifest: manifest)
+                number: segment.number + 1, sequence: nextSequence, manifest: manifest,
+                from: preparation.take(segment.number + 1),
+                bulkBytes: factory.options.segmentBytes, roomBytes: bytes)
         } catch {
             if error.isFatal { throw error }
             logger.warning(
@@ -259,7 +284,7 @@ struct LogWriter {
         state.update { state in
             state.segments[closed.number]?.fileBytes = closedBytes
             state.segments[next.number] = SegmentInfo(
-                cipher: next.cipher, end: next.end, fileBytes: next.allocatedBytes,
+                cipher: next.cipher, end: next.end, fileBytes: next.preparedBytes,
                 salt: next.salt)
             state.current = next.number
             state.files[next.number] = next.file
@@ -276,7 +301,7 @@ struct LogWriter {
             // It costs room until the segment is deleted, nothing else.
             logger.warning(
                 "log segment not cut off", metadata: ["log.error": "\(error.shortDescription)"])
-            return segment.allocatedBytes
+            return segment.preparedBytes
         }
     }
 

@@ -1,4 +1,5 @@
 internal import Synchronization
+internal import WaybillThreads
 
 #if canImport(Glibc)
     internal import Glibc
@@ -24,9 +25,8 @@ package struct PosixFileSystem: FileSystem {
 
     package func syncDirectory(_ path: String) throws(LogError) {
         let descriptor = try directories.descriptor(of: path)
-        guard Self.retrying({ fsync(descriptor) }) == 0 else {
-            throw .io(errno: errno, operation: "fsync directory")
-        }
+        let status = DurableSync.directory(descriptor)
+        guard status == 0 else { throw .io(errno: status, operation: "fsync directory") }
     }
 
     package func rename(_ path: String, to newPath: String) throws(LogError) {
@@ -153,9 +153,12 @@ final class PosixFile: OpenFile {
         return bytes
     }
 
-    func synchronize() throws(LogError) {
+    func synchronize(overwriting: Bool) throws(LogError) {
         // Not tried again, not even after EINTR: a failed sync may have dropped the pages.
-        guard fdatasync(descriptor) == 0 else { throw .io(errno: errno, operation: "fdatasync") }
+        let status =
+            overwriting
+            ? (fdatasync(descriptor) == 0 ? 0 : errno) : DurableSync.file(descriptor)
+        guard status == 0 else { throw .io(errno: status, operation: "fdatasync") }
     }
 
     func allocate(_ byteCount: Int) throws(LogError) {

@@ -10,8 +10,11 @@ package struct LostRecord: Sendable, Equatable {
 ///
 /// Of each the sequence (8), the name's length (2), and the name.
 enum RecordNames {
+    /// Of each name.
+    static let overhead = 10
+
     static func encode(_ names: [LostRecord]) -> [UInt8] {
-        var writer = FieldWriter(capacity: names.reduce(0) { $0 + 10 + $1.name.count })
+        var writer = FieldWriter(capacity: names.reduce(0) { $0 + overhead + $1.name.count })
         for each in names {
             writer.integer(each.sequence)
             writer.integer(UInt16(each.name.count))

@@ -12,8 +12,8 @@ struct OpenSegment: Sendable {
     /// Everything before is synced; the next write goes here.
     var end: UInt64
     var nextOrdinal: UInt32
-    /// What writes find room in, whatever else the disk holds.
-    let allocatedBytes: Int
+    /// Where writes find blocks that are filled with zeros and synced, whatever else the disk holds.
+    var preparedBytes: Int
     /// Bulk goes into the next segment from here on; at once, where there was no room for a whole one.
     let fullAt: UInt64
     /// Of its header.
@@ -33,57 +33,116 @@ struct SegmentFactory: Sendable {
     /// - Parameters:
     ///   - sequence: the manifest's; those of `kept` follow it.
     ///   - kept: records that the segment takes over, each under a new sequence.
+    ///   - prepared: what there is of it; given back if it is too small.
+    ///   - bulkBytes: its size without the reserve.
+    ///   - roomBytes: what it must have room for besides its manifest.
     ///   - mayBeSmall: on a disk without room for a whole segment, one with what room there is.
     /// - Throws: `failed` after a failed write or sync; `diskFull` or `io` if nothing was lost.
     func make(
         number: UInt64, sequence: UInt64, manifest: Manifest, keeping kept: [LogRecord] = [],
+        from prepared: PreparedSegment? = nil, bulkBytes: Int, roomBytes: Int = 0,
         mayBeSmall: Bool = false
     ) throws(LogError) -> OpenSegment {
-        let name = SegmentName.path(in: options.directory, number)
-        let draft = name + SegmentName.draftSuffix
-        do {
-            return try make(
-                draft: draft, name: name, number: number, sequence: sequence, manifest: manifest,
-                kept: kept, mayBeSmall: mayBeSmall)
+        do throws(LogError) {
+            let kept = kept.enumerated().map { index, record in
+                (record.type, record.payload, sequence + 1 + UInt64(index))
+            }
+            let records = [(InternalType.manifest, manifest.encode(), sequence)] + kept
+            let content = try LogError.sealing { () throws in
+                try self.content(number, records)
+            }
+            let fullAt = max(bulkBytes, content.bytes.count + roomBytes)
+            let wholeBytes = fullAt + options.reserveBytes
+            let file = try LogError.mappingDiskFull { () throws(LogError) -> PreparedSegment in
+                if var prepared, prepared.byteCount >= wholeBytes {
+                    try fill(&prepared, to: prepared.byteCount)
+                    return prepared
+                }
+                let least = mayBeSmall ? min(content.bytes.count, wholeBytes) : wholeBytes
+                return try makeFile(number: number, byteCount: wholeBytes, atLeast: least)
+            }
+            try name(file, content.bytes)
+            return OpenSegment(
+                number: number, file: file.file, cipher: content.cipher,
+                end: UInt64(content.bytes.count), nextOrdinal: UInt32(1 + kept.count),
+                preparedBytes: file.byteCount,
+                fullAt: file.byteCount < wholeBytes
+                    ? 0 : UInt64(file.byteCount - options.reserveBytes),
+                salt: content.salt, kept: Array(content.placed.dropFirst()))
         } catch {
             // A draft that stays behind is unlinked at the next open.
-            try? fileSystem.unlink(draft)
+            try? fileSystem.unlink(draft(number))
             throw error
         }
     }
 
-    private func make(
-        draft: String, name: String, number: UInt64, sequence: UInt64, manifest: Manifest,
-        kept: [LogRecord], mayBeSmall: Bool
-    ) throws(LogError) -> OpenSegment {
-        let kept = kept.enumerated().map { index, record in
-            (record.type, record.payload, sequence + 1 + UInt64(index))
-        }
-        let sealed = try LogError.sealing { () throws in
-            try content(
-                number, [(InternalType.manifest, manifest.encode(), sequence)] + kept)
-        }
-        let wholeBytes = options.segmentBytes + options.reserveBytes
-        let (file, allocated) = try LogError.mappingDiskFull { () throws(LogError) in
-            let file = try fileSystem.open(draft, .create)
-            let least = mayBeSmall ? min(sealed.bytes.count, wholeBytes) : wholeBytes
-            return (file, try allocate(file, wholeBytes, atLeast: least))
-        }
+    /// Makes a file that is filled with zeros a segment, which is there after a power cut.
+    private func name(_ prepared: PreparedSegment, _ content: [UInt8]) throws(LogError) {
         try LogError.fatal { () throws(LogError) in
-            try file.writeAll(sealed.bytes[...], at: 0)
-            try file.synchronize(at: .newSegment)
+            try prepared.file.writeAll(content[...], at: 0)
+            try prepared.file.synchronize(at: .newSegment)
         }
         try LogError.mappingDiskFull { () throws(LogError) in
-            try fileSystem.rename(draft, to: name)
+            try fileSystem.rename(
+                prepared.draft, to: SegmentName.path(in: options.directory, prepared.number))
         }
         try LogError.fatal { () throws(LogError) in
             try fileSystem.syncDirectory(options.directory, at: .newSegment)
         }
-        return OpenSegment(
-            number: number, file: file, cipher: sealed.cipher, end: UInt64(sealed.bytes.count),
-            nextOrdinal: UInt32(1 + kept.count), allocatedBytes: allocated,
-            fullAt: allocated < wholeBytes ? 0 : UInt64(options.segmentBytes), salt: sealed.salt,
-            kept: Array(sealed.placed.dropFirst()))
+    }
+
+    private func draft(_ number: UInt64) -> String {
+        SegmentName.path(in: options.directory, number) + SegmentName.draftSuffix
+    }
+
+    /// Reserves the file of a whole segment, if that leaves room enough.
+    func reserve(number: UInt64) throws(LogError) -> PreparedSegment {
+        let byteCount = options.segmentBytes + options.reserveBytes
+        let floor = options.freeBytesFloor
+        if floor > 0, try fileSystem.freeBytes(options.directory) < floor + byteCount {
+            throw .diskFull
+        }
+        let file = try fileSystem.open(draft(number), .create)
+        do throws(LogError) {
+            try file.allocate(byteCount)
+        } catch {
+            try? fileSystem.unlink(draft(number))
+            throw error
+        }
+        return PreparedSegment(
+            number: number, draft: draft(number), file: file, byteCount: byteCount)
+    }
+
+    /// Writes zeros behind those that are there.
+    func fill(_ segment: inout PreparedSegment, to end: Int) throws(LogError) {
+        guard segment.filledBytes < end else { return }
+        try segment.file.fillWithZeros(segment.filledBytes..<end, at: .newSegment)
+        segment.filledBytes = end
+    }
+
+    /// Reserves and fills as much as there is, halving what is asked for beyond the least.
+    private func makeFile(
+        number: UInt64, byteCount: Int, atLeast least: Int
+    ) throws(LogError) -> PreparedSegment {
+        let file = try fileSystem.open(draft(number), .create)
+        var wanted = byteCount
+        while true {
+            do throws(LogError) {
+                try file.allocate(wanted)
+                var segment = PreparedSegment(
+                    number: number, draft: draft(number), file: file, byteCount: wanted)
+                // Where nothing can be reserved, this takes the room.
+                try fill(&segment, to: wanted)
+                return segment
+            } catch {
+                guard case .io(let number, _) = error, LogError.isDiskFull(number), wanted > least
+                else { throw error }
+                // A system may have kept what it got hold of before it gave up.
+                try file.truncate(0)
+                wanted = max(least, min(options.reserveBytes, (wanted - least) / 2) + least)
+                if wanted - least < 4096 { wanted = least }
+            }
+        }
     }
 
     /// Writes and syncs what is to take a closed segment's place, under a draft's name.
@@ -118,26 +177,6 @@ struct SegmentFactory: Sendable {
             // A draft that stays behind is unlinked at the next opening.
             try? fileSystem.unlink(draft)
             throw error
-        }
-    }
-
-    /// Reserves as much as there is, halving what is asked for beyond the least; returns how much.
-    private func allocate(
-        _ file: any OpenFile, _ byteCount: Int, atLeast least: Int
-    ) throws(LogError) -> Int {
-        var wanted = byteCount
-        while true {
-            do {
-                try file.allocate(wanted)
-                return wanted
-            } catch {
-                guard case .io(let number, _) = error, LogError.isDiskFull(number), wanted > least
-                else { throw error }
-                // A system may have kept what it got hold of before it gave up.
-                try file.truncate(0)
-                wanted = max(least, min(options.reserveBytes, (wanted - least) / 2) + least)
-                if wanted - least < 4096 { wanted = least }
-            }
         }
     }
 

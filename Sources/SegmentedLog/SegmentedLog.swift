@@ -9,6 +9,7 @@ package final class SegmentedLog: Sendable {
     let options: LogOptions
     let fileSystem: any FileSystem
     let state: Monitor<LogState>
+    private let preparation: SegmentPreparation
     let logID: [UInt8]
     private let worker: Worker
     private let joined = Monitor(false)
@@ -16,7 +17,7 @@ package final class SegmentedLog: Sendable {
 
     /// Who writes.
     private enum Worker {
-        case thread(NamedThread)
+        case threads([NamedThread])
         /// Nobody but ``work()``; nil at the end of the log's life.
         case caller(Monitor<LogWriter?>)
     }
@@ -68,22 +69,24 @@ package final class SegmentedLog: Sendable {
         var made = try factory.make(
             number: recovered.nextSegment, sequence: recovered.nextSequence,
             manifest: recovered.manifest, keeping: recovered.kept,
-            mayBeSmall: true)
+            bulkBytes: min(options.segmentBytes, options.firstSegmentBytes), mayBeSmall: true)
         for record in made.kept { try replay(record) }
         let nextSequence = recovered.nextSequence + 1 + UInt64(made.kept.count)
         made.kept = []
         let segment = made
         var state = LogState(segments: recovered.segments, current: segment.number)
         state.segments[segment.number] = SegmentInfo(
-            cipher: segment.cipher, end: segment.end, fileBytes: segment.allocatedBytes,
+            cipher: segment.cipher, end: segment.end, fileBytes: segment.preparedBytes,
             salt: segment.salt)
         state.files[segment.number] = segment.file
+        let preparation = SegmentPreparation(factory)
         let log = try SegmentedLog(
             options: options, fileSystem: fileSystem, logID: recovered.logID, lock: lock,
-            state: state, hasThread: hasThread
+            state: state, preparation: preparation, hasThread: hasThread
         ) { state in
             LogWriter(
-                factory: factory, state: state, segment: segment, manifest: recovered.manifest,
+                factory: factory, preparation: preparation, state: state, segment: segment,
+                manifest: recovered.manifest,
                 nextSequence: nextSequence, logger: logger, onFatal: onFatal)
         }
         return (log, recovered.report)
@@ -91,7 +94,7 @@ package final class SegmentedLog: Sendable {
 
     private init(
         options: LogOptions, fileSystem: any FileSystem, logID: [UInt8], lock: any OpenFile,
-        state: LogState, hasThread: Bool,
+        state: LogState, preparation: SegmentPreparation, hasThread: Bool,
         makeWriter: @escaping @Sendable (Monitor<LogState>) -> LogWriter
     ) throws(ThreadError) {
         self.options = options
@@ -100,23 +103,34 @@ package final class SegmentedLog: Sendable {
         self.lock = Monitor(lock)
         let monitor = Monitor(state)
         self.state = monitor
+        self.preparation = preparation
         guard hasThread else {
             worker = .caller(Monitor(makeWriter(monitor)))
             return
         }
-        worker = .thread(
-            try NamedThread(name: "waybill-log") {
-                // The thread holds the lock on the directory too, in case the log is let go unclosed.
+        // The threads hold the lock on the directory too, in case the log is let go unclosed.
+        let preparing = try NamedThread(name: "waybill-segment") {
+            defer { withExtendedLifetime(lock) {} }
+            preparation.run()
+        }
+        do throws(ThreadError) {
+            let writing = try NamedThread(name: "waybill-log") {
                 defer { withExtendedLifetime(lock) {} }
                 var writer = makeWriter(monitor)
                 writer.run()
-            })
+            }
+            worker = .threads([writing, preparing])
+        } catch {
+            preparation.end()
+            throw error
+        }
     }
 
     /// Writes what is pending, one batch; false when the log's life is over. Only without a thread.
     @discardableResult
     package func work() -> Bool {
         guard case .caller(let writer) = worker else { return true }
+        preparation.work()
         return writer.withLock { writer in
             if writer?.step() != true { writer = nil }
             return writer != nil
@@ -128,7 +142,7 @@ package final class SegmentedLog: Sendable {
         while true {
             if let value = answer.withLock({ $0 }) { return value }
             switch worker {
-            case .thread: _ = answer.wait { $0 == nil ? nil : true }
+            case .threads: _ = answer.wait { $0 == nil ? nil : true }
             case .caller: work()
             }
         }
@@ -260,7 +274,7 @@ package final class SegmentedLog: Sendable {
 
     private func finishWork() {
         switch worker {
-        case .thread(let thread): thread.join()
+        case .threads(let threads): for thread in threads { thread.join() }
         case .caller: while work() {}
         }
     }

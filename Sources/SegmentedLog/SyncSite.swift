@@ -21,11 +21,13 @@ package enum SyncSite: Int, CallSite {
 }
 
 extension OpenFile {
-    /// ``synchronize()``, as one of the calls that a mutant can leave out.
-    package func synchronize(at site: SyncSite) throws(LogError) {
+    /// ``synchronize(overwriting:)``, as one of the calls that a mutant can leave out.
+    package func synchronize(
+        at site: SyncSite, overwriting: Bool = false
+    ) throws(LogError) {
         #if MUTANTS
             if Mutation.disables(site) { return }
         #endif
-        try synchronize()
+        try synchronize(overwriting: overwriting)
     }
 }

@@ -116,10 +116,11 @@ package actor RegistryFile {
                 Self.journalPath(path), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         }
         guard journal >= 0, ftruncate(journal, 0) == 0,
-            write(try Self.line(Change(follows: generation)), to: journal), fsync(journal) == 0
+            write(try Self.line(Change(follows: generation)), to: journal)
         else {
             throw IngressError.registryUnwritable(errno: errno)
         }
+        try Self.check(DurableSync.file(journal))
         try syncDirectory()
         lineCount = 0
     }
@@ -129,9 +130,15 @@ package actor RegistryFile {
         for (id, device) in changes {
             lines += try Self.line(Change(device: device, forgotten: device == nil ? id : nil))
         }
-        guard write(lines, to: journal), fsync(journal) == 0 else {
+        guard write(lines, to: journal) else {
             throw IngressError.registryUnwritable(errno: errno)
         }
+        try Self.check(DurableSync.file(journal))
+    }
+
+    /// What a sync says.
+    private static func check(_ status: Int32) throws {
+        guard status == 0 else { throw IngressError.registryUnwritable(errno: status) }
     }
 
     private static func line(_ change: Change) throws -> Data {
@@ -163,9 +170,10 @@ package actor RegistryFile {
         guard file >= 0 else { throw IngressError.registryUnwritable(errno: errno) }
         do {
             defer { close(file) }
-            guard write(bytes, to: file), fsync(file) == 0 else {
+            guard write(bytes, to: file) else {
                 throw IngressError.registryUnwritable(errno: errno)
             }
+            try Self.check(DurableSync.file(file))
         }
         guard rename(temporary, path) == 0 else {
             throw IngressError.registryUnwritable(errno: errno)
@@ -202,6 +210,6 @@ package actor RegistryFile {
         let directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard directory >= 0 else { throw IngressError.registryUnwritable(errno: errno) }
         defer { close(directory) }
-        guard fsync(directory) == 0 else { throw IngressError.registryUnwritable(errno: errno) }
+        try Self.check(DurableSync.directory(directory))
     }
 }

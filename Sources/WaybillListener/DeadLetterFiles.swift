@@ -1,6 +1,7 @@
 internal import WaybillModel
 internal import WaybillQueue
 package import WaybillStore
+internal import WaybillThreads
 
 #if canImport(Glibc)
     internal import Glibc
@@ -108,7 +109,8 @@ package struct DeadLetterFiles: Sendable {
                 at: index * header.chunkByteCount, count: header.clearByteCount(of: index))
             try write(cipher.seal(chunk, index: UInt64(index)), to: descriptor)
         }
-        guard fsync(descriptor) == 0 else { throw ListenerError.deadLetterUnwritable(errno: errno) }
+        let status = DurableSync.file(descriptor)
+        guard status == 0 else { throw ListenerError.deadLetterUnwritable(errno: status) }
     }
 
     private func write(_ bytes: [UInt8], to descriptor: Int32) throws(ListenerError) {
@@ -129,7 +131,8 @@ package struct DeadLetterFiles: Sendable {
         let descriptor = openFile(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
         guard descriptor >= 0 else { throw .deadLetterUnwritable(errno: errno) }
         defer { close(descriptor) }
-        guard fsync(descriptor) == 0 else { throw .deadLetterUnwritable(errno: errno) }
+        let status = DurableSync.directory(descriptor)
+        guard status == 0 else { throw .deadLetterUnwritable(errno: status) }
     }
 }
 

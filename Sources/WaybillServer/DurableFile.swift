@@ -1,4 +1,5 @@
 internal import SystemPackage
+internal import WaybillThreads
 
 #if canImport(Glibc)
     internal import Glibc
@@ -20,14 +21,14 @@ enum DurableFile {
             permissions: FilePermissions(rawValue: CModeT(mode)))
         try file.closeAfter {
             _ = try file.writeAll(bytes)
-            try sync(file)
+            try check(DurableSync.file(file.rawValue))
         }
         guard rename(temporary.string, path) == 0 else { throw Errno(rawValue: errno) }
         let directory = try FileDescriptor.open(folder, .readOnly)
-        try directory.closeAfter { try sync(directory) }
+        try directory.closeAfter { try check(DurableSync.directory(directory.rawValue)) }
     }
 
-    private static func sync(_ file: FileDescriptor) throws {
-        guard fsync(file.rawValue) == 0 else { throw Errno(rawValue: errno) }
+    private static func check(_ status: Int32) throws {
+        guard status == 0 else { throw Errno(rawValue: status) }
     }
 }

@@ -61,8 +61,9 @@ package enum DurableDirectory {
             throw Failure(errno: errno, operation: "open")
         }
         defer { close(descriptor) }
-        guard fsync(descriptor) == 0 || errno == EINVAL || errno == EROFS else {
-            throw Failure(errno: errno, operation: "fsync")
+        let status = DurableSync.directory(descriptor)
+        guard status == 0 || status == EINVAL || status == EROFS else {
+            throw Failure(errno: status, operation: "fsync")
         }
     }
 

@@ -203,13 +203,15 @@ actor JournalFiles {
     }
 
     private static func sync(_ descriptor: Int32) throws(UploadError) {
-        guard fsync(descriptor) == 0 else { throw UploadError(errno: errno, operation: "fsync") }
+        let status = DurableSync.file(descriptor)
+        guard status == 0 else { throw UploadError(errno: status, operation: "fsync") }
     }
 
     private static func syncDirectory(_ path: String) throws(UploadError) {
         let descriptor = try opened(path, O_RDONLY | O_DIRECTORY)
         defer { close(descriptor) }
-        try sync(descriptor)
+        let status = DurableSync.directory(descriptor)
+        guard status == 0 else { throw UploadError(errno: status, operation: "fsync") }
     }
 
     private static func read(_ path: String) throws(UploadError) -> [UInt8] {

@@ -83,7 +83,8 @@ package final class PartDirectory: Sendable {
 
     /// Makes the directory's entries durable. Blocks.
     func sync() throws(UploadError) {
-        guard fsync(descriptor) == 0 else { throw UploadError(errno: errno, operation: "fsync") }
+        let status = DurableSync.directory(descriptor)
+        guard status == 0 else { throw UploadError(errno: status, operation: "fsync") }
     }
 
     private static let nameSuffix = ".part"

@@ -72,12 +72,8 @@ actor PartFileWriter {
 
     /// Makes the bytes and the directory's entry durable; from here on the file stays.
     func keep() throws(UploadError) {
-        #if canImport(Glibc)
-            let status = fdatasync(descriptor)
-        #else
-            let status = fcntl(descriptor, F_FULLFSYNC)
-        #endif
-        guard status == 0 else { throw UploadError(errno: errno, operation: "fdatasync") }
+        let status = DurableSync.file(descriptor)
+        guard status == 0 else { throw UploadError(errno: status, operation: "fdatasync") }
         try directory.sync()
         isKept = true
     }

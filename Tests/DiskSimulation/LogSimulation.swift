@@ -125,7 +125,10 @@ package struct LogSimulation {
             plan.failingSyncs[disk.counts.syncs + 1] =
                 Bool.random(using: &chance) ? .pagesStayReadable : .pagesAreReverted
             disk.setPlan(plan)
-        case 94..<96:
+        case 94:
+            plan.journalAbortsAt = disk.counts.syncs + Int.random(in: 1...3, using: &chance)
+            disk.setPlan(plan)
+        case 95:
             plan.failingWrites[disk.counts.writes + 1] = 5
             disk.setPlan(plan)
         case 96..<98:
@@ -246,6 +249,9 @@ package struct LogSimulation {
                 } else if error == .diskFull, disk.free < Self.leastRoom {
                     isFull = false
                     disk.empty()
+                } else if case .io(30, _) = error {
+                    // Nothing is written any more before somebody repairs the file system.
+                    disk.cutPower(&chance)
                 } else if case .failed = error {
                     disk.killProcess()
                 } else if case .io(let number, _) = error, number == 5 || number == 28 {

@@ -19,6 +19,7 @@ package struct Mutant: Sendable {
     package static let all: [Mutant] =
         SyncSite.allCases.map { Mutant($0, "sync", "not synced") }
         + DirectorySyncSite.allCases.map { Mutant($0, "directory", "directory not synced") }
+        + ZeroFillSite.allCases.map { Mutant($0, "zeros", "not filled with zeros") }
         + TagCheckSite.allCases.map { Mutant($0, "tag", "tag not checked") }
         + FencingSite.allCases.map { Mutant($0, "fencing", "lease not checked") }
         + QueueDirectorySyncSite.allCases.map {

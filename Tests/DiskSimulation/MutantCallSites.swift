@@ -19,12 +19,14 @@ package struct MutantCallSites {
     }
 
     private static let modules: [(folder: String, patterns: [Pattern])] = [
-        ("SegmentedLog", common("sync", "directory") + [handedOn] + tags),
+        ("SegmentedLog", common("sync", "directory") + [handedOn, zeros] + tags),
         ("WaybillQueue", common("queue-sync", "queue-directory") + tags + fencing),
     ]
 
     /// A site that a caller names for a call elsewhere.
     private static let handedOn = Pattern(kind: "sync", call: "syncingAt: .")
+
+    private static let zeros = Pattern(kind: "zeros", call: "fillWithZeros(")
 
     private static let tags = [
         Pattern(kind: "tag", call: "ipher.open("),
@@ -49,6 +51,9 @@ package struct MutantCallSites {
                 kind: sync, call: "synchronize(",
                 passages: [
                     "SyncSite.swift": ["synchronize"], "IndexFile.swift": ["write"],
+                    // Not needed: only earlier than the one that is.
+                    "SegmentPreparation.swift": ["step"],
+                    "FileSystem.swift": ["synchronize"],
                 ]),
             Pattern(
                 kind: directory, call: "syncDirectory(",

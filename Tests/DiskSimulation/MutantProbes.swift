@@ -136,18 +136,20 @@ package final class MutantProbes {
         throw ProbeMismatch(what: "a record was changed and is read as if it were whole")
     }
 
-    /// The disk is full in the middle of a write, and then the zeros over its beginning are not
-    /// taken, or are; after a power cut nothing is there of what was refused.
+    /// There is no room in the middle of a write, as where blocks are never written in place, and then
+    /// the zeros over its beginning are not taken, or are; after a power cut nothing is there of what
+    /// was refused.
     private func refuseWriteTwice() throws {
         step = "refusing a write"
         let log = try open().log
         let kept = try fill(log, count: number(1...2))
-        // What is allocated is written, then somebody takes all room that is left.
-        disk.fill()
         var refused: [Int] = []
         var plan = SimulatedDisk.Plan()
         for round in 0..<40 where refused.isEmpty {
-            if number(0...1) == 0 { plan.failingWrites[disk.counts.writes + 3] = 5 }
+            let writes = disk.counts.writes
+            plan.shortWrites[writes + 1] = number(200...4000)
+            plan.failingWrites[writes + 2] = 28
+            if number(0...1) == 0 { plan.failingWrites[writes + 3] = 5 }
             disk.setPlan(plan)
             var results: [Result<AppendedRecord, LogError>] = []
             let box = AnswerBox()
@@ -166,7 +168,6 @@ package final class MutantProbes {
         plan.failingWrites = [:]
         disk.setPlan(plan)
         guard log.isHealthy else { return }
-        disk.empty()
         for _ in 0..<4 {
             let image = disk.copy()
             image.cutPower(&chance)

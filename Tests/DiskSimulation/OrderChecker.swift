@@ -170,8 +170,10 @@ private final class OrderedFile: OpenFile {
         return bytes
     }
 
-    func synchronize() throws(LogError) {
-        try checker.synchronize(number) { () throws(LogError) in try file.synchronize() }
+    func synchronize(overwriting: Bool) throws(LogError) {
+        try checker.synchronize(number) { () throws(LogError) in
+            try file.synchronize(overwriting: overwriting)
+        }
     }
 
     func allocate(_ byteCount: Int) throws(LogError) { try file.allocate(byteCount) }

@@ -13,6 +13,9 @@ extension SimulatedDisk {
         package var failingWrites: [Int: Int32] = [:]
         /// These reads fail with the error number.
         package var failingReads: [Int: Int32] = [:]
+        /// At this sync the file system gives itself up, as ext4 does that finds an error in itself:
+        /// see ``SimulatedDisk/Fault/abortedJournal``.
+        package var journalAbortsAt: Int?
         /// Syncs of files are said to have worked and do nothing: what must be noticed.
         package var ignoresSyncs = false
         /// The same of directories.
@@ -55,6 +58,10 @@ extension SimulatedDisk {
         case revertedSync = "failed syncs that revert pages"
         case syncFailingForEver = "syncs failing for ever"
         case failedDirectorySync = "failed directory syncs"
+        /// The journal gets nothing any more: a sync that needs none goes well; one over blocks that were
+        /// reserved and never written says that it went well, and they stay zeros; all later calls that
+        /// change anything fail.
+        case abortedJournal = "journals aborted under a sync"
         case fullDisk = "writes to a full disk"
         case flippedBit = "flipped bits"
         case misdirectedWrite = "misdirected writes"

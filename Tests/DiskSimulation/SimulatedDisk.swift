@@ -24,6 +24,8 @@ package final class SimulatedDisk: FileSystem {
         var earlier: [Int: [[UInt8]]] = [:]
         /// Space that was reserved beyond the content.
         var allocated = 0
+        /// Sectors that were written and synced: to write them again needs no journal.
+        var mapped: Set<Int> = []
 
         /// About to change: remembers what was written there since the last sync.
         mutating func willChange(_ range: Range<Int>) {
@@ -38,6 +40,8 @@ package final class SimulatedDisk: FileSystem {
         mutating func resize(_ count: Int) {
             if count < bytes.count {
                 willChange(count..<bytes.count)
+                let size = SimulatedDisk.sectorBytes
+                mapped = mapped.filter { ($0 + 1) * size <= count }
                 bytes.removeLast(bytes.count - count)
             } else {
                 // What lay here before the file was cut off must not come back.
@@ -82,6 +86,8 @@ package final class SimulatedDisk: FileSystem {
         /// Open files of an earlier one are dead.
         var power = 1
         var isOut = false
+        /// The file system gave itself up.
+        var isAborted = false
         var isObserved = false
         var nonces = NonceWatch()
     }
@@ -209,6 +215,7 @@ package final class SimulatedDisk: FileSystem {
             state.counts[.powerCut] += 1
             state.power += 1
             state.isOut = false
+            state.isAborted = false
             state.plan.powerCutAt = nil
             state.locked = []
             Self.settleEntries(&state, &chance)
@@ -261,6 +268,7 @@ package final class SimulatedDisk: FileSystem {
         content.durable = after
         content.dirty = []
         content.earlier = [:]
+        content.mapped = []
         state.files[file] = content
     }
 
@@ -316,6 +324,7 @@ package final class SimulatedDisk: FileSystem {
 
     package func open(_ path: String, _ mode: FileMode) throws(LogError) -> any OpenFile {
         try call { state throws(LogError) in
+            if state.isAborted, mode == .create { throw .io(errno: 30, operation: "open") }
             if let file = state.entries[path] {
                 if mode == .create { Self.empty(file, &state) }
                 return SimulatedFile(self, file, power: state.power)
@@ -333,10 +342,11 @@ package final class SimulatedDisk: FileSystem {
     private static func empty(_ file: Int, _ state: inout State) {
         state.files[file]?.bytes = []
         state.files[file]?.allocated = 0
+        state.files[file]?.mapped = []
     }
 
     package func syncDirectory(_ path: String) throws(LogError) {
-        try call { state throws(LogError) in
+        try change("fsync directory") { state throws(LogError) in
             state.counts.directorySyncs += 1
             if state.plan.ignoresDirectorySyncs { return }
             if state.plan.failingDirectorySyncs.contains(state.counts.directorySyncs) {
@@ -354,7 +364,7 @@ package final class SimulatedDisk: FileSystem {
     }
 
     package func rename(_ path: String, to newPath: String) throws(LogError) {
-        try call { state throws(LogError) in
+        try change("rename") { state throws(LogError) in
             guard let file = state.entries[path] else {
                 throw .io(errno: 2, operation: "rename")
             }
@@ -365,7 +375,7 @@ package final class SimulatedDisk: FileSystem {
     }
 
     package func unlink(_ path: String) throws(LogError) {
-        try call { state throws(LogError) in
+        try change("unlink") { state throws(LogError) in
             guard state.entries[path] != nil else { throw .io(errno: 2, operation: "unlink") }
             Self.apply(.unlink(path), to: &state.entries)
             state.changes.append(.unlink(path))
@@ -410,6 +420,26 @@ package final class SimulatedDisk: FileSystem {
         return state.capacity - state.takenByOthers - used
     }
 
+    /// As ``call(power:_:)``; what an aborted file system does not do.
+    private func change<Value>(
+        _ operation: String, power: Int? = nil,
+        _ body: (inout State) throws(LogError) -> Value
+    ) throws(LogError) -> Value {
+        try call(power: power) { state throws(LogError) in
+            guard !state.isAborted else { throw .io(errno: 30, operation: operation) }
+            return try body(&state)
+        }
+    }
+
+    /// Whether the plan has the journal end with this sync.
+    private static func aborts(_ state: inout State, at number: Int) -> Bool {
+        guard state.plan.journalAbortsAt == number else { return false }
+        state.plan.journalAbortsAt = nil
+        state.counts[.abortedJournal] += 1
+        state.isAborted = true
+        return true
+    }
+
     /// Counts a call, and cuts it off where the plan wants that.
     private func call<Value>(
         power: Int? = nil, _ body: (inout State) throws(LogError) -> Value
@@ -439,7 +469,7 @@ package final class SimulatedDisk: FileSystem {
     func write(
         _ bytes: ArraySlice<UInt8>, at offset: Int, _ file: SimulatedFile
     ) throws(LogError) -> Int {
-        try call(power: file.power) { state throws(LogError) in
+        try change("pwrite", power: file.power) { state throws(LogError) in
             state.counts.writes += 1
             let number = state.counts.writes
             if let error = state.plan.failingWrites[number] {
@@ -487,8 +517,8 @@ package final class SimulatedDisk: FileSystem {
         }
     }
 
-    func synchronize(_ file: SimulatedFile) throws(LogError) {
-        try call(power: file.power) { state throws(LogError) in
+    func synchronize(_ file: SimulatedFile, overwriting: Bool) throws(LogError) {
+        try change("fdatasync", power: file.power) { state throws(LogError) in
             state.counts.syncs += 1
             if state.plan.ignoresSyncs { return }
             let number = state.counts.syncs
@@ -504,23 +534,29 @@ package final class SimulatedDisk: FileSystem {
                 state.files[file.file] = content
                 throw .io(errno: 5, operation: "fdatasync")
             }
+            let isAborted = Self.aborts(&state, at: number)
+            if isAborted, overwriting { content.dirty.formIntersection(content.mapped) }
+            if isAborted, !overwriting { content.dirty = [] }
             var durable = Content(bytes: content.durable)
-            durable.resize(content.bytes.count)
+            if !isAborted { durable.resize(content.bytes.count) }
             for sector in content.dirty {
                 let start = sector * Self.sectorBytes
-                let end = min(start + Self.sectorBytes, content.bytes.count)
+                let end = min(
+                    start + Self.sectorBytes, content.bytes.count, durable.bytes.count)
                 guard start < end else { continue }
                 durable.bytes.replaceSubrange(start..<end, with: content.bytes[start..<end])
             }
             content.durable = durable.bytes
+            content.mapped.formUnion(content.dirty)
             content.dirty = []
             content.earlier = [:]
             state.files[file.file] = content
+            if isAborted, !overwriting { throw .io(errno: 30, operation: "fdatasync") }
         }
     }
 
     func allocate(_ byteCount: Int, _ file: SimulatedFile) throws(LogError) {
-        try call(power: file.power) { state throws(LogError) in
+        try change("fallocate", power: file.power) { state throws(LogError) in
             guard let content = state.files[file.file] else { throw Self.powerIsOut }
             let grows = byteCount - max(content.bytes.count, content.allocated)
             guard grows <= Self.free(state) else {
@@ -533,7 +569,7 @@ package final class SimulatedDisk: FileSystem {
     }
 
     func truncate(_ byteCount: Int, _ file: SimulatedFile) throws(LogError) {
-        try call(power: file.power) { state throws(LogError) in
+        try change("ftruncate", power: file.power) { state throws(LogError) in
             state.files[file.file]?.resize(byteCount)
             state.files[file.file]?.allocated = byteCount
         }

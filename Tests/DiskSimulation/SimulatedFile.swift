@@ -29,7 +29,9 @@ final class SimulatedFile: OpenFile {
         try disk.read(at: offset, count: count, self)
     }
 
-    func synchronize() throws(LogError) { try disk.synchronize(self) }
+    func synchronize(overwriting: Bool) throws(LogError) {
+        try disk.synchronize(self, overwriting: overwriting)
+    }
 
     func allocate(_ byteCount: Int) throws(LogError) { try disk.allocate(byteCount, self) }
 

@@ -26,7 +26,7 @@ final class LogFixture: Sendable {
     func options(_ name: String = "log") -> LogOptions {
         var options = LogOptions(
             directory: root.appending(path: name).path, masterKey: masterKey)
-        options.segmentBytes = 16 << 10
+        options.segmentBytes = 18 << 10
         options.reserveBytes = 4 << 10
         return options
     }
@@ -184,9 +184,9 @@ private final class FaultyFile: OpenFile {
         try file.read(at: offset, count: count)
     }
 
-    func synchronize() throws(LogError) {
+    func synchronize(overwriting: Bool) throws(LogError) {
         try fileSystem.check(.sync, path)
-        try file.synchronize()
+        try file.synchronize(overwriting: overwriting)
     }
 
     func allocate(_ byteCount: Int) throws(LogError) {

@@ -314,9 +314,9 @@ private final class FailingSyncFile: OpenFile {
     func read(at offset: Int, count: Int) throws(LogError) -> [UInt8] {
         try file.read(at: offset, count: count)
     }
-    func synchronize() throws(LogError) {
+    func synchronize(overwriting: Bool) throws(LogError) {
         guard !isFailing.withLock({ $0 }) else { throw .io(errno: 5, operation: "fdatasync") }
-        try file.synchronize()
+        try file.synchronize(overwriting: overwriting)
     }
     func allocate(_ byteCount: Int) throws(LogError) { try file.allocate(byteCount) }
     func truncate(_ byteCount: Int) throws(LogError) { try file.truncate(byteCount) }
