@@ -159,15 +159,17 @@ package struct IndexFile: Sendable {
         // The only error that matters is that the bytes are not authentic: nil says so.
         guard
             let box = try? AES.GCM.SealedBox(
-                nonce: nonce(chunk), ciphertext: stored.dropLast(16), tag: stored.suffix(16)),
+                combined: Combined.data(nonce: nonceBytes(chunk), stored)),
             let content = try? AES.GCM.open(box, using: key)
         else { return nil }
         return Array(content)
     }
 
-    private static func nonce(_ number: UInt64) throws -> AES.GCM.Nonce {
-        try AES.GCM.Nonce(data: nonceBytes(number))
-    }
+    #if MUTANTS
+        private static func nonce(_ number: UInt64) throws -> AES.GCM.Nonce {
+            try AES.GCM.Nonce(data: nonceBytes(number))
+        }
+    #endif
 
     private static func nonceBytes(_ number: UInt64) -> [UInt8] {
         var writer = FieldWriter(capacity: 12)

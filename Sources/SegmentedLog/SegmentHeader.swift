@@ -105,7 +105,15 @@ struct SegmentHeader: Sendable, Equatable {
 /// Bytes from the system's generator.
 func randomBytes(_ count: Int) -> [UInt8] {
     var generator = SystemRandomNumberGenerator()
-    return (0..<count).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(count + 8)
+    // Eight at a time: each call of the generator is one of the system.
+    while bytes.count < count {
+        let next: UInt64 = generator.next()
+        for shift in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: next >> (8 * shift))) }
+    }
+    bytes.removeLast(bytes.count - count)
+    return bytes
 }
 
 /// The content of the file `identity`; see OnDiskFormat, "Identity".

@@ -16,6 +16,7 @@ struct SegmentIndex: Sendable {
 
     private static let version: UInt32 = 1
     private static let summaryByteCount = 40
+    private static let extraBytesGuess = 256
 
     let segment: UInt64
     let bundleCount: Int
@@ -290,12 +291,16 @@ struct SegmentIndex: Sendable {
     private func readExtra(_ offset: Int) throws(LogError) -> PartExtra? {
         let end = file.sectionByteCounts[Section.extras.rawValue]
         guard offset + 4 <= end else { return nil }
-        var count = FieldReader(
-            try file.read(Section.extras.rawValue, offset..<offset + 4)[...])
+        // One read, but for those with many parts or long names.
+        var bytes = try file.read(
+            Section.extras.rawValue, offset..<min(end, offset + Self.extraBytesGuess))
+        var count = FieldReader(bytes[...])
         let byteCount = 4 + Int(count.integer(UInt32.self) ?? 0)
         guard offset + byteCount <= end else { return nil }
-        var reader = FieldReader(
-            try file.read(Section.extras.rawValue, offset..<offset + byteCount)[...])
+        if byteCount > bytes.count {
+            bytes = try file.read(Section.extras.rawValue, offset..<offset + byteCount)
+        }
+        var reader = FieldReader(bytes.prefix(byteCount))
         var owner: UInt64 = 0
         return PartExtra(&reader, sequence: &owner)
     }
