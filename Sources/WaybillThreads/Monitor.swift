@@ -12,7 +12,8 @@ package final class Monitor<State>: @unchecked Sendable {
     // `@unchecked`: `state` is touched only while `mutex` is held.
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
-    private var state: State
+    // Whoever holds the mutex has it alone, and to take it twice is a deadlock: no need to look again.
+    @exclusivity(unchecked) private var state: State
 
     package init(_ state: sending State) {
         self.state = state
