@@ -2,6 +2,12 @@ internal import Logging
 package import SegmentedLog
 internal import WaybillThreads
 
+#if canImport(Glibc)
+    internal import Glibc
+#else
+    internal import Darwin
+#endif
+
 /// What a simulation found wrong; the seed makes it happen again.
 package struct SimulationFailure: Error, CustomStringConvertible {
     package let seed: UInt64
@@ -272,7 +278,7 @@ package struct LogSimulation {
         var order: [Int] = []
         for record in found {
             guard let id = Self.id(of: record.payload), id < offered.count,
-                offered[id].payload == record.payload,
+                isSame(offered[id].payload, record.payload),
                 record.type == (offered[id].isControl ? 2 : 1)
             else { throw failure("a record that nobody appended") }
             guard offered[id].fate != .refused else {
@@ -308,8 +314,26 @@ package struct LogSimulation {
     private static func payload(_ id: Int, count: Int) -> [UInt8] {
         var bytes = (0..<8).map { UInt8(truncatingIfNeeded: id >> (8 * $0)) }
         var chance = SeededChance(seed: UInt64(id))
-        while bytes.count < count { bytes.append(UInt8(truncatingIfNeeded: chance.next())) }
+        bytes.reserveCapacity(count + 8)
+        while bytes.count < count {
+            let next = chance.next()
+            for shift in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: next >> (8 * shift))) }
+        }
+        bytes.removeLast(bytes.count - count)
         return bytes
+    }
+
+    /// As `==`, by the C library: most of what a comparison takes.
+    private func isSame(_ first: [UInt8], _ second: [UInt8]) -> Bool {
+        first.count == second.count
+            && first.withUnsafeBytes { first in
+                second.withUnsafeBytes { second in
+                    guard let start = first.baseAddress, let other = second.baseAddress else {
+                        return true
+                    }
+                    return memcmp(start, other, first.count) == 0
+                }
+            }
     }
 
     private static func id(of payload: [UInt8]) -> Int? {

@@ -7,6 +7,7 @@ extension QueueModel {
     mutating func settle(_ index: Int, _ results: [Settlement], at now: Deadline) -> Int {
         let held = leases.remove(at: index)
         stale.append(held.lease)
+        touch(held.lease)
         var effect = Unsynced()
         var delays: [DeviceID: Duration] = [:]
         for (number, result) in zip(held.copies, results) {
@@ -37,6 +38,7 @@ extension QueueModel {
     ) {
         let key = copies[number].message.key
         lines[key.deviceID]?.removeAll { $0 == number }
+        touched.append(key)
         known[key]?.now = .done(number, state)
         known[key]?.rememberedUntil = now.advanced(by: retention)
         // Remembered as long as anything else in its segment is needed.
@@ -65,14 +67,52 @@ extension QueueModel {
     }
 
     mutating func forget(_ key: BundleKey) {
+        touched.append(key)
         if case .done(_, let state) = known[key]?.now, state != .lost { known[key]?.now = .absent }
     }
 
     // MARK: What the queue shows
 
-    /// Compares what is found under every key, and what the queue says of itself.
-    mutating func compare(with queue: DiskQueue, at now: Deadline) throws(ModelMismatch) {
-        for key in keys { try compare(queue.find(key), key, at: now) }
+    /// Which keys are compared after a step.
+    enum Comparison {
+        /// Those that the step had to do with.
+        case step
+        /// It closed a segment.
+        case segment
+        case whole
+    }
+
+    /// Every key has its turn once in so many steps.
+    private static let turns = 32
+
+    /// Compares what is found under keys, and what the queue says of itself.
+    ///
+    /// To look up every key after every step takes three quarters of a run. What a step had to do with
+    /// is looked up at once, and so are bundles that somebody holds, whose leases end by themselves. The
+    /// queue moves other bundles by the segment: when it closes one, what was done since the one before
+    /// is looked up again, for that is what lies in it; when it writes one anew, and when so much time
+    /// has passed that it may forget, every key is. So does every opening, see ``restart(with:)``. What
+    /// nobody thought of is found by those keys whose turn it is.
+    mutating func compare(
+        with queue: DiskQueue, at now: Deadline, _ comparison: Comparison
+    ) throws(ModelMismatch) {
+        comparisons += 1
+        touchedInSegment += touched
+        if comparison == .whole {
+            for key in keys { try compare(queue.find(key), key, at: now) }
+        } else {
+            let held = leases.flatMap(\.copies).map { copies[$0].message.key }
+            let turn = stride(from: comparisons % Self.turns, to: keys.count, by: Self.turns)
+                .map { keys[$0] }
+            var seen: Set<BundleKey> = []
+            for key in (comparison == .step ? touched : touchedInSegment) + held + turn
+            where seen.insert(key).inserted {
+                try compare(queue.find(key), key, at: now)
+            }
+        }
+        // What is on its way now may come into the next segment.
+        if comparison != .step { touchedInSegment = touched }
+        touched = []
         let bytes = lines.values.joined().reduce(0) { $0 + copies[$1].message.byteCount }
         let backlog = queue.backlog
         guard backlog.bundles == queuedCount, backlog.bytes == bytes else {
@@ -146,6 +186,8 @@ extension QueueModel {
             throw ModelMismatch("after the opening isPaused is \(queue.isPaused)")
         }
         isPaused = queue.isPaused
+        touched = []
+        touchedInSegment = []
     }
 
     /// A full disk has no room to write down that a bundle is lost no more: a restart may call it lost

@@ -88,12 +88,21 @@ struct QueueModel {
     var isPausedNext: Set<Bool> = [false]
     /// Until then a failed read may keep work back.
     var blindUntil: Deadline?
+    /// Keys that a step had to do with since the last comparison, some of them twice.
+    var touched: [BundleKey] = []
+    /// The same since a segment was closed last.
+    var touchedInSegment: [BundleKey] = []
+    /// How often the queue was compared; decides which keys have their turn.
+    var comparisons = 0
 
     init(retention: Duration) {
         self.retention = retention
     }
 
     var queuedCount: Int { lines.values.reduce(0) { $0 + $1.count } }
+
+    /// A step has to do with the lease's bundles.
+    mutating func touch(_ lease: Lease) { touched += lease.deliveries.map(\.message.key) }
 
     func isHeld(_ copy: Int, at now: Deadline) -> Bool {
         leases.contains { $0.expires > now && $0.copies.contains(copy) }
@@ -114,6 +123,7 @@ struct QueueModel {
         let number = copies.count
         let key = message.key
         copies.append(Copy(number: number, message: message))
+        touched.append(key)
         if known[key] == nil {
             known[key] = Known()
             keys.append(key)
@@ -135,6 +145,7 @@ struct QueueModel {
         _ number: Int, _ admission: Admission, _ result: Result<EnqueueResult, QueueError>
     ) throws(ModelMismatch) {
         let key = copies[number].message.key
+        touched.append(key)
         switch (admission, result) {
         case (.new, .success(.enqueued)):
             known[key]?.pending = nil
@@ -191,9 +202,13 @@ struct QueueModel {
         throws(ModelMismatch)
     {
         // What has ended by now is nobody's.
-        for held in leases where held.expires <= now { stale.append(held.lease) }
+        for held in leases where held.expires <= now {
+            stale.append(held.lease)
+            touch(held.lease)
+        }
         leases.removeAll { $0.expires <= now }
         guard let lease else { return try checkNothingIsReady(at: now) }
+        touch(lease)
         guard !isPaused else { throw ModelMismatch("a paused queue hands out") }
         guard lease.expires == now.advanced(by: request.duration) else {
             throw ModelMismatch("a lease has the wrong end")

@@ -221,6 +221,7 @@ extension QueueSimulation {
     /// A holder that stood still comes back: fenced off, in this life and in later ones.
     private func settleStale() throws {
         guard let queue, let lease = model.stale.randomElement(using: &chance) else { return }
+        model.touch(lease)
         do throws(QueueError) {
             try queue.settle(lease, lease.deliveries.map { _ in .settled }) {}
         } catch {
@@ -263,7 +264,9 @@ extension QueueSimulation {
     private func passTime() throws {
         switch number(0...5) {
         case 0: clock.advance(by: .seconds(number(1...10)))
-        case 1: clock.advance(by: .seconds(number(60...2000)))
+        case 1:
+            clock.advance(by: .seconds(number(60...2000)))
+            timeJumped = true
         case 2: clock.setWall(forward: Bool.random(using: &chance) ? 3600 : -3600)
         case 3:
             // One moment before an end, or at it.

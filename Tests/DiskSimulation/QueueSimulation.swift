@@ -43,6 +43,10 @@ package final class QueueSimulation {
     var nextBundle: UInt64 = 1
     /// Whether bundles are marked while they are opened; what such marks charge is less certain.
     let hasMarks: Bool
+    /// What was on the disk when the queue was compared last.
+    private var compared: (indexes: Set<String>, compactions: Int) = ([], 0)
+    /// Whether so much time has passed since that much may have been forgotten.
+    var timeJumped = false
     /// A log needs that much to open: a segment with nothing but a header and a long manifest.
     private static let leastRoom = 10 << 10
 
@@ -122,8 +126,10 @@ package final class QueueSimulation {
         if let violation = checker.violations.first { throw ModelMismatch(violation) }
         // A status may read the disk, which may be what cuts the power.
         guard let queue, queue.status.isHealthy, !disk.isOut else { return }
+        let comparison = timeJumped ? .whole : nextComparison()
+        timeJumped = false
         try disk.observe { () throws(ModelMismatch) in
-            try model.compare(with: queue, at: clock.now)
+            try model.compare(with: queue, at: clock.now, comparison)
         }
         guard operation % 16 == 0 else { return }
         let names: Set<String>
@@ -138,6 +144,14 @@ package final class QueueSimulation {
         guard names == model.fileNames else {
             throw ModelMismatch("other files are named than are needed")
         }
+    }
+
+    /// What has to be compared, by what became of segments since the last time.
+    private func nextComparison() -> QueueModel.Comparison {
+        let indexes = Set(disk.names.filter { $0.hasSuffix(".idx") })
+        defer { compared = (indexes, compactions) }
+        if compactions != compared.compactions { return .whole }
+        return indexes.isSubset(of: compared.indexes) ? .step : .segment
     }
 
     /// For a failure's text: what the queue says when one asks otherwise.
@@ -219,9 +233,11 @@ package final class QueueSimulation {
             guard opened.recoveryFaults.isEmpty else {
                 throw ModelMismatch("the opening reports \(opened.recoveryFaults)")
             }
-            return try disk.observe { () throws(ModelMismatch) in
+            try disk.observe { () throws(ModelMismatch) in
                 try model.restart(with: opened)
             }
+            _ = nextComparison()
+            return
         }
         throw ModelMismatch("does not open at all: \(reason)")
     }
@@ -271,6 +287,8 @@ package final class QueueSimulation {
             idle = model.queuedCount < before ? 0 : idle + 1
             try compare()
         }
+        timeJumped = true
+        try compare()
         for _ in 0..<4 { try work() }
         guard let status = queue?.status, status.segments <= 3, disk.usedBytes <= 160 << 10 else {
             throw ModelMismatch(
