@@ -124,8 +124,12 @@ package final class OrderChecker: FileSystem {
         note { $0.write(bytes, at: offset, file) }
     }
 
-    fileprivate func didRead(_ bytes: [UInt8], _ file: Int) {
-        note { $0.read(bytes, file) }
+    fileprivate func didRead(_ bytes: [UInt8], of range: Range<Int>, _ file: Int) {
+        note { $0.read(bytes, of: range, file) }
+    }
+
+    fileprivate func didMeasure(_ file: Int, _ byteCount: Int) {
+        note { $0.measure(file, byteCount) }
     }
 
     fileprivate func synchronize(_ file: Int, _ body: () throws(LogError) -> Void) throws(LogError)
@@ -166,7 +170,7 @@ private final class OrderedFile: OpenFile {
 
     func read(at offset: Int, count: Int) throws(LogError) -> [UInt8] {
         let bytes = try file.read(at: offset, count: count)
-        checker.didRead(bytes, number)
+        checker.didRead(bytes, of: offset..<offset + count, number)
         return bytes
     }
 
@@ -183,5 +187,9 @@ private final class OrderedFile: OpenFile {
         checker.didTruncate(number, to: byteCount)
     }
 
-    func byteCount() throws(LogError) -> Int { try file.byteCount() }
+    func byteCount() throws(LogError) -> Int {
+        let count = try file.byteCount()
+        checker.didMeasure(number, count)
+        return count
+    }
 }

@@ -23,6 +23,7 @@ struct OrderState: Sendable {
     private static let eventsMax = 40
     private static let deletionType: UInt16 = 0xff02
     private static let recordsOffset = 8192
+    private static let frameBytesMin = 48
 
     private(set) var violations: [String] = []
     private(set) var life = 0
@@ -122,9 +123,24 @@ struct OrderState: Sendable {
         files[number] = file
     }
 
-    /// Deletions that an earlier process recorded.
-    mutating func read(_ bytes: [UInt8], _ number: Int) {
+    /// Deletions that an earlier process recorded, and those that it tried to and that are not there:
+    /// nobody goes by them.
+    mutating func read(_ bytes: [UInt8], of range: Range<Int>, _ number: Int) {
         if !hasDeletion { hasDeletion = !Self.deletions(in: bytes[...]).isEmpty }
+        if files[number]?.dirtyDeletions.isEmpty == false {
+            files[number]?.dirtyDeletions.removeAll {
+                // All of its header was asked for.
+                range.lowerBound <= $0 && $0 + 32 <= range.upperBound
+                    && !Self.isFrame(bytes[...], at: $0 - range.lowerBound)
+            }
+        }
+    }
+
+    /// Nor does anybody go by what the end of the file cuts off.
+    mutating func measure(_ number: Int, _ byteCount: Int) {
+        if files[number]?.dirtyDeletions.isEmpty == false {
+            files[number]?.dirtyDeletions.removeAll { $0 + Self.frameBytesMin > byteCount }
+        }
     }
 
     /// What a sync that begins now covers.

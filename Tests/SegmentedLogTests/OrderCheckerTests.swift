@@ -136,6 +136,43 @@ import WaybillThreads
         try expect("0000000000000001.seg is unlinked and no deletion", after: "sync directory /log")
     }
 
+    /// A deletion whose write or sync fails, a look at what is there, and another one that is synced.
+    private func deleteAgain(
+        at offset: Int = 8244, _ plan: (inout SimulatedDisk.Plan) -> Void
+    ) throws {
+        let file = try makeSegment()
+        var plans = SimulatedDisk.Plan()
+        plans.failingSyncs[disk.counts.syncs + 1] = .pagesStayReadable
+        plan(&plans)
+        disk.setPlan(plans)
+        // One of the tests has it refused.
+        try? file.writeAll(frame(type: 0xff02)[...], at: offset)
+        #expect(throws: LogError.self) { try file.synchronize() }
+        let end = try file.byteCount()
+        _ = try file.read(at: 8192, count: end - 8192)
+        try file.writeAll(frame(type: 0xff02)[...], at: 8192)
+        try file.synchronize()
+        try checker.unlink(path)
+    }
+
+    @Test func passesOverADeletionThatIsNotThere() throws {
+        try deleteAgain { $0.failingWrites[disk.counts.writes + 1] = 5 }
+        #expect(checker.violations.isEmpty)
+    }
+
+    @Test func passesOverADeletionThatIsCutOff() throws {
+        try deleteAgain(at: 9000) { plan in
+            plan.shortWrites[disk.counts.writes + 1] = 8
+            plan.failingWrites[disk.counts.writes + 2] = 5
+        }
+        #expect(checker.violations.isEmpty)
+    }
+
+    @Test func reportsADeletionThatIsThereAndNoSyncCovers() throws {
+        try deleteAgain { _ in }
+        try expect("0000000000000001.seg is unlinked and a deletion record", after: "fail to sync")
+    }
+
     @Test func reportsWhoIsToldTooEarly() throws {
         let file = try makeSegment()
         try file.writeAll(frame(type: 2)[...], at: 8192)
