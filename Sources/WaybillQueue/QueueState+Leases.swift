@@ -131,23 +131,30 @@ extension QueueState {
         var orders: [LoadOrder] = []
         let limit = max(8, 2 * bundlesMax / max(1, ready.count))
         while next.count < bundlesMax, let (device, tenant, _) = ready.popFirst(places: 1) {
+            let order = nextOrder(of: device, limit: limit)
             guard let line = devices[device], !line.isEmpty else {
                 // All that its runs named was done.
                 devices[device] = nil
                 continue
             }
             next.append((device, tenant))
-            guard line.needsLoading, !line.isLoading else { continue }
-            if let order = loadOrder(device, line, limit: limit) {
+            if let order {
                 devices[device]?.isLoading = true
                 orders.append(order)
-            } else {
-                // Its segment is gone, with all that was in it done.
-                _ = devices[device]?.runs.popFirst()
             }
         }
         ready.putBack(next)
         return orders
+    }
+
+    /// What is to be read before anything of a device can be handed out; drops its runs in segments
+    /// that are gone, for all that was in them is done.
+    private mutating func nextOrder(of deviceID: DeviceID, limit: Int) -> LoadOrder? {
+        while let line = devices[deviceID], line.needsLoading, !line.isLoading {
+            if let order = loadOrder(deviceID, line, limit: limit) { return order }
+            _ = devices[deviceID]?.runs.popFirst()
+        }
+        return nil
     }
 
     /// All that waits of a device on disk only.

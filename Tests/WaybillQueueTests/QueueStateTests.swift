@@ -45,6 +45,23 @@ import WaybillThreads
         #expect(try #require(take()).map(\.sequence) == [3, 4])
     }
 
+    /// What was done of a device on disk leaves runs behind; they keep nobody waiting.
+    @Test mutating func runsInSegmentsThatAreGoneHoldNothingBack() throws {
+        let draft = SegmentIndex.draft([], from: 0, settlements: [])
+        let index = try #require(try SegmentIndex(.memory(draft.sections), of: 7))
+        state.setIndex(index, draft.filter)
+        for device in 1...3 as ClosedRange<UInt64> { try add(device: device, bundle: device) }
+        for device in state.devices.keys {
+            for segment in 8...9 as ClosedRange<UInt32> {
+                state.devices[device]?.runs.append(DeviceLine.Run(segment: segment, row: 0))
+            }
+        }
+        for sequence in 1...3 as ClosedRange<UInt64> {
+            let grants = try #require(take(QueueFixture.request(bundles: 1)))
+            #expect(grants.map(\.sequence) == [sequence])
+        }
+    }
+
     @Test mutating func aRetriedBundleHoldsBackItsDevicesLaterOnesUntilItIsDue() throws {
         for bundle in 1...3 as ClosedRange<UInt64> { try add(device: 1, bundle: bundle) }
         let first = try #require(take(QueueFixture.request(bundles: 2)))
