@@ -61,6 +61,10 @@ extension DamageSimulation {
         target.replaceSubrange(
             there.bytes.lowerBound..<end, with: bytes.prefix(end - there.bytes.lowerBound))
         disk.plant(to.path, target, as: nil)
+        // Zeros that nothing follows are room that was never used, as far as anybody can tell.
+        if lost == image.segments.last?.frames.last, !image.isVouchedFor(lost) {
+            erased = lost.sequence
+        }
         let destroyed = to.frames.filter { $0.bytes.overlaps(there.bytes.lowerBound..<end) }
         note("a misdirected write of \(lost.sequence)", destroyed + [lost], in: image)
     }
@@ -98,7 +102,12 @@ extension DamageSimulation {
         let now = image.segments.first { $0.path == old.path }?.frames ?? []
         let then = DiskImage.frames(old.path, old.content)
         disk.plant(old.path, old.content, as: .oldSegment)
-        if old.path == image.segments.last?.path { isRolledBack = true }
+        let isOlder =
+            image.segments.first { $0.path == old.path }
+            .map { $0.content.prefix(DiskImage.headerBytes) }
+            != old.content.prefix(DiskImage.headerBytes)
+        // That a segment was written anew, only the list at the beginning of a later one says.
+        if old.path == image.segments.last?.path || isOlder { isRolledBack = true }
         note("\(old.path) put back", now.filter { !then.contains($0) } + now, in: image)
     }
 

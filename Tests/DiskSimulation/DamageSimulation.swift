@@ -23,9 +23,15 @@ package final class DamageSimulation {
     /// Deliveries after the damage, and bundles that were lost and named.
     package private(set) var deliveries = 0
     package private(set) var losses = 0
+    /// Segments that were written anew before the damage.
+    package private(set) var compactions = 0
     package private(set) var operation = 0
     private let options: DiskQueueOptions
     private let clock = VirtualClock()
+    /// Watches the queue; another one after the damage, for it cannot know of that.
+    private var checker: OrderChecker
+    /// Whether segments are written anew, too.
+    private let compacts: Bool
     private var queue: DiskQueue?
     var bundles: [BundleKey: Bundle] = [:]
     private var keys: [BundleKey] = []
@@ -40,6 +46,8 @@ package final class DamageSimulation {
     var mayLookTorn = false
     /// Whether the newest segment is an older version of itself: nothing could say what came later.
     var isRolledBack = false
+    /// The last record of all, where nothing is left of it.
+    var erased: UInt64?
     var wasDamaged = ""
     /// How many kinds of damage there are.
     var damages = 0
@@ -51,6 +59,8 @@ package final class DamageSimulation {
     package init(seed: UInt64) {
         self.seed = seed
         chance = SeededChance(seed: seed &* 7919)
+        checker = OrderChecker(disk)
+        compacts = seed % 5 == 1
         var options = DiskQueueOptions(
             directory: "/queue", masterKey: [UInt8](repeating: 7, count: 32))
         options.segmentBytes = 16 << 10
@@ -69,13 +79,16 @@ package final class DamageSimulation {
                 if number(0...2) == 0 { try endLife() }
             }
             try endLife(andOpen: false)
+            try checkOrder()
             damage()
+            checker = OrderChecker(disk)
             do {
                 try open()
             } catch {
                 throw ModelMismatch("after \(wasDamaged) it does not open: \(error)")
             }
             try account()
+            try checkOrder()
         } catch let mismatch as ModelMismatch {
             throw SimulationFailure(seed: seed, operation: operation, what: mismatch.what)
         } catch {
@@ -88,17 +101,24 @@ package final class DamageSimulation {
     private func open() throws {
         let clock = clock
         queue = try DiskQueue.open(
-            options: options, fileSystem: disk,
+            options: options, fileSystem: checker,
             logger: Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() },
             hasThreads: false, clock: { clock.now }, wallClock: { clock.wall }, onFatal: { _ in })
     }
 
+    private func checkOrder() throws {
+        if let violation = checker.violations.first { throw ModelMismatch(violation) }
+    }
+
     /// In order, by a kill, or by a power cut; all that is known is on the disk.
+    ///
+    /// Of a segment that was written anew its index alone has the names, and a power cut may take that:
+    /// what is damaged before the next opening has made it again, nobody can name.
     private func endLife(andOpen opens: Bool = true) throws {
         switch number(0...2) {
         case 0: queue?.close()
-        case 1: disk.killProcess()
-        default: disk.cutPower(&chance)
+        case 2 where opens || !compacts: disk.cutPower(&chance)
+        default: disk.killProcess()
         }
         queue = nil
         if opens { try open() }
@@ -113,6 +133,9 @@ package final class DamageSimulation {
             default: remember()
             }
             for _ in 0..<number(1...2) { queue?.work() }
+            if compacts, operation % 4 == 0 {
+                compactions += queue?.compact(isAtRest: false) ?? 0
+            }
         }
         queue?.work()
     }
@@ -253,7 +276,7 @@ package final class DamageSimulation {
             throw ModelMismatch("after \(wasDamaged) \(bundle.sequence) is lost without a name")
         }
         if faults.contains(where: { covers($0, bundle.sequence) }) { return }
-        if isRolledBack { return }
+        if isRolledBack || erased == bundle.sequence { return }
         if mayLookTorn, let queue, queue.recoveryTornBytes > 0 { return }
         throw ModelMismatch(
             "after \(wasDamaged) \(bundle.sequence) is gone and nobody says so: \(faults)")

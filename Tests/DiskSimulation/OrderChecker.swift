@@ -45,7 +45,7 @@ package final class OrderChecker: FileSystem {
 
     /// A checker of a simulated disk, which knows when its power was cut.
     package convenience init(_ disk: SimulatedDisk) {
-        self.init(disk, life: { disk.counts[.powerCut] })
+        self.init(disk, life: { disk.powerCuts })
     }
 
     /// What broke a rule, each with the events before it.

@@ -115,6 +115,9 @@ package final class SimulatedDisk: FileSystem {
 
     package var counts: Counts { state.withLock { $0.counts } }
 
+    /// Of the counts; asked for at each call.
+    var powerCuts: Int { state.withLock { $0.counts[.powerCut] } }
+
     package func setPlan(_ plan: Plan) {
         state.withLock { $0.plan = plan }
     }
@@ -489,6 +492,8 @@ package final class SimulatedDisk: FileSystem {
                 state.counts[.fullDisk] += 1
                 throw .io(errno: 28, operation: "pwrite")
             }
+            // Else all of it would be copied.
+            state.files[file.file] = nil
             content.willChange(offset..<offset + count)
             if offset + count > content.bytes.count { content.resize(offset + count) }
             content.bytes.replaceSubrange(offset..<offset + count, with: bytes.prefix(count))
@@ -537,7 +542,10 @@ package final class SimulatedDisk: FileSystem {
             let isAborted = Self.aborts(&state, at: number)
             if isAborted, overwriting { content.dirty.formIntersection(content.mapped) }
             if isAborted, !overwriting { content.dirty = [] }
+            // Else all of it would be copied.
+            state.files[file.file] = nil
             var durable = Content(bytes: content.durable)
+            content.durable = []
             if !isAborted { durable.resize(content.bytes.count) }
             for sector in content.dirty {
                 let start = sector * Self.sectorBytes

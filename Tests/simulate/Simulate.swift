@@ -164,6 +164,7 @@ struct Tally: Sendable {
             operations = simulation.operation
             deliveries = simulation.deliveries
             losses = simulation.losses
+            compactions = simulation.compactions
         }
     }
 
