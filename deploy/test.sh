@@ -83,7 +83,7 @@ step "build" swift build --build-tests "${strictly[@]}"
 step "ingress tests" swift test --skip-build --filter WaybillIngressTests
 step "load tests" swift test --skip-build --filter WaybillLoadTests
 step "unit tests" swift test --skip-build --skip WaybillIngressTests --skip WaybillLoadTests
-step "simulation" deploy/simulate.sh --seeds 300
+step "simulation" deploy/simulate.sh --seeds 450
 # A seed is enough for most mutants; one that outlives so many is no accident.
 step "mutants" deploy/simulate.sh --mutants --seeds 200
 step "strangers client" strangers_client
