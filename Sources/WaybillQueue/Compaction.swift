@@ -1,4 +1,5 @@
 internal import Logging
+internal import Metrics
 internal import SegmentedLog
 internal import WaybillModel
 internal import WaybillThreads
@@ -100,6 +101,8 @@ struct SparseSegments: Sendable {
     /// How many bundles in each.
     var bundles: [UInt64: Int] = [:]
     var damaged: Set<UInt64> = []
+    /// What the last try failed of; nil if it went well.
+    var failure: String?
 }
 
 extension Indexing {
@@ -120,13 +123,19 @@ extension Indexing {
         var count = 0
         for number in due {
             do throws(LogError) {
-                if try compact(number) { count += 1 }
+                guard try compact(number) else { continue }
+                count += 1
+                sparse.withLock { $0.failure = nil }
             } catch {
-                logger.warning(
-                    "a log segment cannot be written anew",
-                    metadata: [
-                        "queue.segment": "\(number)", "queue.error": "\(error.shortDescription)",
-                    ])
+                let failure = error.shortDescription
+                let isKnown = sparse.withLock { sparse in
+                    defer { sparse.failure = failure }
+                    return sparse.failure == failure
+                }
+                // A disk may be full for hours: said once.
+                logger.log(
+                    level: isKnown ? .debug : .warning, "a log segment cannot be written anew",
+                    metadata: ["queue.segment": "\(number)", "queue.error": "\(failure)"])
                 guard case .damaged = error else { break }
                 // It stays as it is, for those who look for what it held.
                 sparse.withLock { _ = $0.damaged.insert(number) }
@@ -154,6 +163,7 @@ extension Indexing {
                 shared.state.replace(with: made)
             }
         }
+        rewrittenCounter.increment()
         logger.info(
             "log segment written anew",
             metadata: [

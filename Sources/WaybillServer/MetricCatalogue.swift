@@ -13,6 +13,8 @@ enum MetricCatalogue {
         "waybill_open_bundles_expired_total": "Unfinished bundles that were given up by age.",
         "waybill_log_records_total": "Records written to the queue's log and synced.",
         "waybill_log_written_bytes_total": "Bytes written to the queue's log.",
+        "waybill_log_rewritten_segments_total":
+            "Segments of the queue's log that were written anew without what is no longer needed.",
         "waybill_log_sync_seconds": "Time of a sync of the queue's log.",
         "waybill_bundles_settled_total": "Bundles whose transactions and receipt are committed.",
         "waybill_bundles_quarantined_total": "Bundles that could not be processed.",
