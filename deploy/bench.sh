@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures, in release, on loopback, with a PostgreSQL on the same machine: deploy/bench.sh [NAME]
 # NAME: spine (acknowledging and settling), growth (settling into a large table), queue (the queue's log
-# beside beanstalkd, NATS and a C program that only commits; options: see queue_bench.py --help).
+# beside beanstalkd, NATS and a C program that only commits; options: see queue_bench.py --help), fairness
+# (what devices with one bundle wait while another one has 100,000).
 #
 # Prints one JSON object a line: {bench, name, value, unit, limit, ratio, peer}. `limit` was measured
 # in the same run; figures of different runs or machines say little beside each other.
@@ -11,8 +12,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 name=${1:-spine}
 case $name in
-    spine | growth | queue) ;;
-    *) die "there is no bench $name; there are: spine growth queue" ;;
+    spine | growth | queue | fairness) ;;
+    *) die "there is no bench $name; there are: spine growth queue fairness" ;;
 esac
 shift || true
 if [ "$name" = queue ]; then

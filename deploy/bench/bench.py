@@ -98,7 +98,7 @@ class Server:
             check=True, stdout=subprocess.PIPE, text=True).stdout
         return json.loads(out)
 
-    def load(self, plan):
+    def load(self, plan, devices_file="devices.json"):
         """Runs a plan; its report. A finding of the audit ends the bench."""
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             file = pathlib.Path(folder) / "plan.yaml"
@@ -107,7 +107,7 @@ class Server:
             done = subprocess.run(
                 [self.binary, "load", "run", "--plan", str(file), "--server-url", self.device_url,
                  "--admin-url", self.admin_url, "--database-url", self.database.url,
-                 "--devices-file", str(self.folder / "devices.json"), "--report-dir", folder],
+                 "--devices-file", str(self.folder / devices_file), "--report-dir", folder],
                 env=os.environ | {"WAYBILL_ADMIN_TOKEN": self.token}, stdout=subprocess.DEVNULL)
             if done.returncode != 0:
                 sys.exit(f"waybill load ended with {done.returncode}")
