@@ -280,9 +280,12 @@ struct LogRecovery {
         var scan = makeScan(source)
         var kept: [LogRecord] = []
         var missing = missingRecords
-        missing.begin(
-            firstSequence: source.header.firstSequence, follows: lastRead + 1 == source.number)
-        if isRewritten { missing.skip() }
+        if isRewritten {
+            missing.beginRewritten()
+        } else {
+            missing.begin(
+                firstSequence: source.header.firstSequence, follows: lastRead + 1 == source.number)
+        }
         try scan.run(bytes, limit: limit) { record in
             missing.take(record)
             guard record.type < InternalType.first else { return }
@@ -292,6 +295,7 @@ struct LogRecovery {
                 try visitor.replay(record)
             }
         }
+        missing.end()
         missingRecords = missing
         outcome.kept = kept
         outcome.report.records += scan.records
@@ -347,8 +351,10 @@ struct LogRecovery {
     private mutating func judge(
         _ source: Source, _ scan: SegmentScan, _ bytes: [UInt8], limit: UInt64?, cut: UInt64?
     ) throws(LogError) -> UInt64 {
+        // Numbers that a rewritten segment has not are no news.
+        let isRewritten = source.header.rewrittenEnd > 0
         for hole in cut == nil ? scan.holes : scan.syncedHoleList {
-            addFault(source.number, hole.bytes, hole.sequences, .damaged)
+            addFault(source.number, hole.bytes, isRewritten ? nil : hole.sequences, .damaged)
         }
         if let limit {
             let covered = max(scan.end, scan.holes.last?.bytes.upperBound ?? 0)

@@ -42,6 +42,9 @@ struct MissingRecords {
     /// Numbers that no record has that was read.
     private var gaps: [Range<UInt64>] = []
     private var next: UInt64?
+    /// Of a segment that was written anew, which names all that was left in it: what was read, and
+    /// what it names.
+    private var rewritten: (seen: Set<UInt64>, named: [LostRecord])?
 
     /// A segment is read.
     ///
@@ -52,13 +55,32 @@ struct MissingRecords {
         gaps = []
     }
 
-    /// What comes is not what was written once, and says nothing of what is missing.
+    /// A segment is not read.
     mutating func skip() {
         next = nil
         gaps = []
     }
 
+    /// A segment is read that was written anew: gaps in it say nothing.
+    mutating func beginRewritten() {
+        skip()
+        rewritten = ([], [])
+    }
+
+    /// The segment that was begun has been read.
+    mutating func end() {
+        guard let (seen, named) = rewritten else { return }
+        found += named.filter { !seen.contains($0.sequence) }
+        rewritten = nil
+    }
+
     mutating func take(_ record: LogRecord) {
+        if rewritten != nil {
+            rewritten?.seen.insert(record.sequence)
+            guard record.type == InternalType.names else { return }
+            rewritten?.named += RecordNames.decode(record.payload)
+            return
+        }
         guard let expected = next else { return }
         if record.sequence > expected { gaps.append(expected..<record.sequence) }
         next = max(expected, record.sequence + 1)

@@ -26,19 +26,31 @@ extension SegmentedLog {
     /// Writes a closed segment anew with a part of its records, which keep their sequences. Durable on
     /// return; counts only after ``replace(with:_:)``. Blocks; holds the segment in memory.
     ///
-    /// - Parameter isWanted: asked for each record, in order.
+    /// - Parameters:
+    ///   - isWanted: asked for each record, in order.
+    ///   - name: what a wanted record is called if it is damaged before the segment has an index; empty:
+    ///     nothing.
     /// - Throws: ``LogError/noSuchSegment(_:)``, ``LogError/damaged(segment:offset:)`` (then the segment
     ///   stays as it is), ``LogError/diskFull``, ``LogError/io(errno:operation:)``.
     package func draft(
-        of number: UInt64, keeping isWanted: (LogRecord) -> Bool
+        of number: UInt64, keeping isWanted: (LogRecord) -> Bool,
+        naming name: (LogRecord) -> [UInt8] = { _ in [] }
     ) throws(LogError) -> SegmentDraft {
         var kept: [LogRecord] = []
+        var names: [LostRecord] = []
+        // Of a record that goes, and where its place would be: the names need one.
+        var free: (sequence: UInt64, index: Int)?
         let (scan, info): (SegmentScan, SegmentInfo)
         do {
             (scan, info) = try scanAll(number) { record in
-                // An index tells names from now on.
-                guard record.type != InternalType.names else { return }
-                if record.type >= InternalType.first || isWanted(record) { kept.append(record) }
+                let isOwn = record.type >= InternalType.first
+                guard record.type != InternalType.names, isOwn || isWanted(record) else {
+                    free = (record.sequence, kept.count)
+                    return
+                }
+                kept.append(record)
+                let name = isOwn ? [] : name(record)
+                if !name.isEmpty { names.append(LostRecord(sequence: record.sequence, name: name)) }
             }
         } catch let error as LogError {
             throw error
@@ -48,6 +60,13 @@ extension SegmentedLog {
         guard scan.holes.isEmpty, scan.end == info.end else {
             throw .damaged(
                 segment: number, offset: UInt32(scan.holes.first?.bytes.lowerBound ?? scan.end))
+        }
+        if let free, !names.isEmpty {
+            let position = RecordPosition(segment: number, offset: 0, byteCount: 0)
+            kept.insert(
+                LogRecord(
+                    sequence: free.sequence, type: InternalType.names,
+                    payload: RecordNames.encode(names), position: position), at: free.index)
         }
         let factory = SegmentFactory(options: options, fileSystem: fileSystem, logID: logID)
         let segment = try factory.rewrite(number, kept)

@@ -111,8 +111,8 @@ extension SegmentedLog {
     }
 
     /// Reads a closed segment's records, oldest first, and says where there should be some and are
-    /// none, and what those were called that later records of the segment name. Blocks; holds the
-    /// segment in memory.
+    /// none, and what those were called that later records name, of the segment or of the one behind
+    /// it. Blocks; holds the segment in memory.
     ///
     /// - Throws: ``LogError/noSuchSegment(_:)``, ``LogError/io(errno:operation:)`` (retry), or what
     ///   `handle` throws.
@@ -120,14 +120,22 @@ extension SegmentedLog {
         _ number: UInt64, _ handle: (LogRecord) throws -> Void
     ) throws -> (faults: [RecoveryFault], lost: [LostRecord]) {
         var missing = MissingRecords()
+        if state.withLock({ $0.segments[number]?.isRewritten }) == true {
+            missing.beginRewritten()
+        }
         let (scan, info) = try scanAll(number) { record in
             missing.begin(firstSequence: record.sequence, follows: true)
             missing.take(record)
             if record.type < InternalType.first { try handle(record) }
         }
+        missing.end()
+        if !info.isRewritten, !scan.holes.isEmpty || scan.end < info.end {
+            missing = try lookBehind(number, missing)
+        }
         var faults = scan.holes.map {
             RecoveryFault(
-                segment: number, bytes: $0.bytes, sequences: $0.sequences, reason: .damaged)
+                segment: number, bytes: $0.bytes,
+                sequences: info.isRewritten ? nil : $0.sequences, reason: .damaged)
         }
         let covered = max(scan.end, scan.holes.last?.bytes.upperBound ?? 0)
         if covered < info.end {
@@ -135,7 +143,21 @@ extension SegmentedLog {
                 RecoveryFault(
                     segment: number, bytes: covered..<info.end, sequences: nil, reason: .cutShort))
         }
-        return (faults, info.isRewritten ? [] : missing.found)
+        return (faults, missing.found)
+    }
+
+    /// What the segment behind names of the last records of this one.
+    private func lookBehind(
+        _ number: UInt64, _ missing: MissingRecords
+    ) throws -> MissingRecords {
+        let next = state.withLock { state in
+            state.segments.keys.filter { $0 > number }.min()
+                .flatMap { state.segments[$0]?.isRewritten == false ? $0 : nil }
+        }
+        guard let next else { return missing }
+        var missing = missing
+        _ = try readAll(next) { missing.take($0) }
+        return missing
     }
 
     /// As ``scan(_:_:)``, with the log's own records.
@@ -143,6 +165,12 @@ extension SegmentedLog {
         _ number: UInt64, _ body: (LogRecord) throws -> Void
     ) throws -> (scan: SegmentScan, info: SegmentInfo) {
         guard number != currentSegment else { throw LogError.noSuchSegment(number) }
+        return try readAll(number, body)
+    }
+
+    private func readAll(
+        _ number: UInt64, _ body: (LogRecord) throws -> Void
+    ) throws -> (scan: SegmentScan, info: SegmentInfo) {
         let (info, file) = try handle(of: number)
         let base = SegmentHeader.recordsOffset
         let bytes = try file.read(at: base, count: Int(info.end) - base)

@@ -36,6 +36,8 @@ private struct Compaction {
         let draft = try log.draft(of: segment) { record in
             record.type == QueueRecord.bundleType
                 ? live.contains(record.sequence) : records.contains(record.sequence)
+        } naming: { record in
+            rows[record.sequence].map { BundleName($0).encode() } ?? []
         }
         let bundles = draft.records.compactMap { record in
             rows[record.sequence].map { (record.sequence, $0.placed(at: record.position)) }

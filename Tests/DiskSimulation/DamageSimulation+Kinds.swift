@@ -62,10 +62,15 @@ extension DamageSimulation {
             there.bytes.lowerBound..<end, with: bytes.prefix(end - there.bytes.lowerBound))
         disk.plant(to.path, target, as: nil)
         // Zeros that nothing follows are room that was never used, as far as anybody can tell.
-        if lost == image.segments.last?.frames.last, !image.isVouchedFor(lost) {
-            erased = lost.sequence
+        zeroed.insert(lost.sequence)
+        for frame in image.segments.last?.frames.reversed() ?? [] {
+            guard zeroed.contains(frame.sequence), !image.isVouchedFor(frame) else { break }
+            erased.insert(frame.sequence)
         }
-        let destroyed = to.frames.filter { $0.bytes.overlaps(there.bytes.lowerBound..<end) }
+        // Whatever stands behind a later record of its own segment is passed over, up to that one's place.
+        let isEarlier = from.path == to.path && there.bytes.lowerBound < lost.bytes.lowerBound
+        let reach = isEarlier ? max(end, lost.bytes.lowerBound) : end
+        let destroyed = to.frames.filter { $0.bytes.overlaps(there.bytes.lowerBound..<reach) }
         note("a misdirected write of \(lost.sequence)", destroyed + [lost], in: image)
     }
 

@@ -46,8 +46,10 @@ package final class DamageSimulation {
     var mayLookTorn = false
     /// Whether the newest segment is an older version of itself: nothing could say what came later.
     var isRolledBack = false
-    /// The last record of all, where nothing is left of it.
-    var erased: UInt64?
+    /// Records in whose place are zeros.
+    var zeroed: Set<UInt64> = []
+    /// Of these, the last ones of all.
+    var erased: Set<UInt64> = []
     var wasDamaged = ""
     /// How many kinds of damage there are.
     var damages = 0
@@ -111,13 +113,10 @@ package final class DamageSimulation {
     }
 
     /// In order, by a kill, or by a power cut; all that is known is on the disk.
-    ///
-    /// Of a segment that was written anew its index alone has the names, and a power cut may take that:
-    /// what is damaged before the next opening has made it again, nobody can name.
     private func endLife(andOpen opens: Bool = true) throws {
         switch number(0...2) {
         case 0: queue?.close()
-        case 2 where opens || !compacts: disk.cutPower(&chance)
+        case 2: disk.cutPower(&chance)
         default: disk.killProcess()
         }
         queue = nil
@@ -276,7 +275,7 @@ package final class DamageSimulation {
             throw ModelMismatch("after \(wasDamaged) \(bundle.sequence) is lost without a name")
         }
         if faults.contains(where: { covers($0, bundle.sequence) }) { return }
-        if isRolledBack || erased == bundle.sequence { return }
+        if isRolledBack || erased.contains(bundle.sequence) { return }
         if mayLookTorn, let queue, queue.recoveryTornBytes > 0 { return }
         throw ModelMismatch(
             "after \(wasDamaged) \(bundle.sequence) is gone and nobody says so: \(faults)")

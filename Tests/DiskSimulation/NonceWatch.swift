@@ -35,10 +35,12 @@ struct NonceWatch: Sendable {
             let frame = rest.prefix(whole)
             // What a power cut tore is no frame any more, and an opening writes it again as it is.
             guard Self.isSound(frame) else { return }
+            let place = offset + frame.startIndex - bytes.startIndex
+            rest = rest.dropFirst(whole)
+            if !isNew, content.dropFirst(place).prefix(whole).elementsEqual(frame) { continue }
             let use = Use(salt: salt, ordinal: Array(frame.dropFirst(16).prefix(4)))
             let tag = Array(frame.prefix(Self.clearBytes)) + Array(frame.suffix(Self.tagBytes))
             if seen.updateValue(tag, forKey: use).map({ $0 != tag }) == true { repetitions += 1 }
-            rest = rest.dropFirst(whole)
         }
     }
 
