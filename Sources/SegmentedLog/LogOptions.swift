@@ -6,7 +6,8 @@ package struct LogOptions: Sendable {
     package var masterKey: MasterKey
     /// Further keys that open older segments.
     package var previousMasterKeys: [MasterKey] = []
-    /// A segment that has grown to this is closed. At most 2 GiB with the reserve.
+    /// A segment is closed before a batch that would have it grow beyond this; a batch that is larger gets
+    /// a larger one. At most 2 GiB with the reserve.
     package var segmentBytes = 64 << 20
     /// The first segment after an opening is no larger than this: it is filled with zeros before the
     /// opening returns, and an opening should not take long.

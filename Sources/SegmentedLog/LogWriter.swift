@@ -260,7 +260,7 @@ struct LogWriter {
     /// Begins a new segment once this one has no room for so much bulk; returns why bulk must be refused
     /// if it cannot.
     private mutating func rollIfFull(for bytes: Int) throws(LogError) -> LogError? {
-        guard segment.end + UInt64(bytes) > segment.fullAt || segment.end == segment.fullAt else {
+        guard segment.end >= segment.fullAt || segment.end + UInt64(bytes) > segment.fullAt else {
             return nil
         }
         var manifest = manifest

@@ -165,7 +165,8 @@ extension Indexing {
                 shared.state.replace(with: made)
             }
         }
-        rewrittenCounter.increment()
+        // Made here: the queue is opened before the metrics are.
+        Counter(label: "waybill_log_rewritten_segments_total").increment()
         logger.info(
             "log segment written anew",
             metadata: [

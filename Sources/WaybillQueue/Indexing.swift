@@ -57,8 +57,6 @@ final class Indexing: Sendable {
     /// Bundles that go out of memory while the queue stands still, but for those of one device.
     private static let sliceMax = 256
     private static let retryInterval = Duration.seconds(1)
-    let rewrittenCounter = Counter(label: "waybill_log_rewritten_segments_total")
-
     /// How often segments are looked for of which little is still needed.
     private static let compactionInterval = Duration.seconds(10)
 
