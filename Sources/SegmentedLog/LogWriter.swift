@@ -23,9 +23,10 @@ struct LogWriter {
     private var takenReplacements: [SegmentReplacement] = []
     private var buffer: [UInt8] = []
     private var gathering: Gathering
-    private let syncTimer = Timer(label: "waybill_log_sync_seconds")
-    private let recordCounter = Counter(label: "waybill_log_records_total")
-    private let byteCounter = Counter(label: "waybill_log_written_bytes_total")
+    // Made with the first batch: the log is opened before the metrics are.
+    private lazy var syncTimer = Timer(label: "waybill_log_sync_seconds")
+    private lazy var recordCounter = Counter(label: "waybill_log_records_total")
+    private lazy var byteCounter = Counter(label: "waybill_log_written_bytes_total")
 
     /// How soon waiting control records are tried again on a full disk.
     private static let retryInterval = Duration.milliseconds(250)

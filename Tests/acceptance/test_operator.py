@@ -126,6 +126,9 @@ def test_sealing_and_opening_by_hand(server, tenant, tmp_path):
     assert opened.stdout == lines
     device.upload(made["bundle_id"], data)
     assert device.receipt_of(made["bundle_id"])["counts"]["accepted"] == 5
+    metrics = requests.get(server.admin_url + "/metrics", timeout=30).text
+    for name in ("records_total", "written_bytes_total", "sync_seconds_count"):
+        assert f"waybill_log_{name}" in metrics, "what is received went through the log"
     other = run("open", *identity, "--bundle", new_id(), tmp_path / "part.zip", check=False)
     assert other.returncode == 2 and other.stdout == ""
 
