@@ -139,8 +139,8 @@ final class QueueRecovery {
                 "lost bundles cannot be written down",
                 metadata: ["queue.error": "\(error.shortDescription)"])
         }
-        // Of those that are settled, a later one may wait on disk.
-        for key in state.finishedKeys where isWaiting(key) { state.forget(key) }
+        for (key, sequence) in state.finishedSequences
+        where isFollowed(key, sequence, ifUnreadable: true) { state.forget(key) }
         state.endReplay(through: lastSequence)
         return state
     }
@@ -161,12 +161,13 @@ final class QueueRecovery {
         return true
     }
 
-    /// Whether a bundle of this key waits on disk, or may do so: an index cannot be read now.
-    private func isWaiting(_ key: BundleKey) -> Bool {
-        state.shelf.candidates(key.bundleID).contains { index in
-            guard let rows = try? index.readRows(of: key.bundleID) else { return true }
+    /// Whether the disk holds a later bundle of this key, or one that is to be delivered.
+    private func isFollowed(_ key: BundleKey, _ sequence: UInt64, ifUnreadable: Bool) -> Bool {
+        state.shelf.indexes(naming: key.bundleID, after: sequence).contains { index in
+            guard let rows = try? index.readRows(of: key.bundleID) else { return ifUnreadable }
             return rows.contains { row in
-                row.bundle.key == key && state.shelf.isLive(row.sequence)
+                row.bundle.key == key
+                    && (row.sequence > sequence || state.shelf.isLive(row.sequence))
             }
         }
     }
@@ -196,11 +197,6 @@ final class QueueRecovery {
     /// A later bundle of the same key is in the log, as far as that can be read.
     private func wasSentAgain(_ bundle: LostBundle) -> Bool {
         if let entry = state.find(bundle.key), entry.state != .lost { return true }
-        return state.shelf.indexes(naming: bundle.key.bundleID).contains { index in
-            ((try? index.readRows(of: bundle.key.bundleID)) ?? []).contains { row in
-                row.bundle.key == bundle.key
-                    && (row.sequence > bundle.sequence || state.shelf.isLive(row.sequence))
-            }
-        }
+        return isFollowed(bundle.key, bundle.sequence, ifUnreadable: false)
     }
 }

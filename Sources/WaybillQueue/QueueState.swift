@@ -44,6 +44,13 @@ struct QueueState: Sendable {
         var sequences: [UInt64]
     }
 
+    /// What became of a bundle.
+    private struct Finished: Sendable {
+        let sequence: UInt64
+        let entry: BundleEntry
+        let until: Deadline
+    }
+
     private static let roomBundles = 65_536
 
     let options: Options
@@ -69,7 +76,7 @@ struct QueueState: Sendable {
     /// Bundles that may have ended the process, each handed out alone; with their devices.
     var suspects: [UInt64: DeviceID] = [:]
     private var places: [BundleKey: Place] = [:]
-    private var finished: [BundleKey: (entry: BundleEntry, until: Deadline)] = [:]
+    private var finished: [BundleKey: Finished] = [:]
     private var finishedOrder = Line<(key: BundleKey, until: Deadline)>()
     private(set) var lost: LostBundles
     /// The last record that says of a bundle that it is lost.
@@ -163,7 +170,8 @@ struct QueueState: Sendable {
         guard outcome != .lost else {
             return lost.add(LostBundle(bundle, sequence: sequence, foundAt: time))
         }
-        finished[bundle.key] = (bundle.entry(outcome), until)
+        finished[bundle.key] = Finished(
+            sequence: sequence, entry: bundle.entry(outcome), until: until)
         finishedOrder.append((bundle.key, until))
     }
 
@@ -395,8 +403,8 @@ struct QueueState: Sendable {
         }
     }
 
-    /// Bundles that were done lately.
-    var finishedKeys: [BundleKey] { Array(finished.keys) }
+    /// Bundles that were done lately, with their sequences.
+    var finishedSequences: [BundleKey: UInt64] { finished.mapValues(\.sequence) }
 
     /// It was sent again after it was lost.
     mutating func removeLost(_ key: BundleKey) {

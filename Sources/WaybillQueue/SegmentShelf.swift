@@ -270,10 +270,13 @@ struct SegmentShelf: Sendable {
         return found
     }
 
-    /// Indexes in which a bundle may be found, done or not.
-    func indexes(naming bundleID: BundleID) -> [SegmentIndex] {
+    /// Indexes in which a bundle may be found that is not done or has a higher sequence.
+    func indexes(naming bundleID: BundleID, after sequence: UInt64) -> [SegmentIndex] {
         segments.values.compactMap { segment in
-            segment.filter?.mayHold(bundleID) == true ? segment.index : nil
+            guard segment.liveCount > 0 || segment.lastSequence > sequence,
+                segment.filter?.mayHold(bundleID) == true
+            else { return nil }
+            return segment.index
         }
     }
 

@@ -39,6 +39,7 @@ extension QueueModel {
         let key = copies[number].message.key
         lines[key.deviceID]?.removeAll { $0 == number }
         touched.append(key)
+        copies[number].end = state
         known[key]?.now = .done(number, state)
         known[key]?.rememberedUntil = now.advanced(by: retention)
         // Remembered as long as anything else in its segment is needed.
@@ -190,16 +191,22 @@ extension QueueModel {
         touchedInSegment = []
     }
 
-    /// A full disk has no room to write down that a bundle is lost no more: a restart may call it lost
-    /// again once what came after it is done and gone.
-    private static func oldLoss(
+    /// What a restart may tell of a key once nothing of it is to be delivered and the segment of its
+    /// last copy is gone: how an earlier copy ended whose segment others need; and, after a full disk
+    /// had no room to write down that it came again, that it is lost.
+    ///
+    /// Other content comes under a key only after the database was restored from before, and it is the
+    /// database that has the last word on what is done.
+    private static func earlierEnd(
         _ entry: BundleEntry?, _ key: BundleKey, _ copies: [Copy], _ next: [World]
     ) -> World? {
         let isWaiting = next.allSatisfy { if case .queued = $0 { true } else { false } }
+        guard !isWaiting, let entry else { return nil }
         let copy = copies.lastIndex {
-            $0.message.key == key && $0.message.bundleDigest == entry?.bundleDigest
+            $0.message.key == key && $0.message.bundleDigest == entry.bundleDigest
+                && (entry.state == .lost || $0.end == entry.state)
         }
-        return isWaiting ? nil : copy.map { .done($0, .lost) }
+        return copy.map { .done($0, entry.state) }
     }
 
     private mutating func restart(
@@ -217,12 +224,7 @@ extension QueueModel {
             default: false
             }
         }
-        let isOldLoss =
-            entry?.state == .lost
-            && copies.contains {
-                $0.message.key == key && $0.message.bundleDigest == entry?.bundleDigest
-            }
-        guard let found = found ?? (isOldLoss ? Self.oldLoss(entry, key, copies, next) : nil) else {
+        guard let found = found ?? Self.earlierEnd(entry, key, copies, next) else {
             throw ModelMismatch(
                 "after the opening \(key.bundleID.low) is \(Self.text(entry)), not one of \(next)",
                 of: key)

@@ -32,6 +32,8 @@ struct QueueModel {
         var isCounted = true
         var wasHandedOut = false
         var wasMarked = false
+        /// How it ended, in this life or an earlier one.
+        var end: BundleState?
         /// It came from an earlier life, whatever was done with it there.
         var isRecovered = false
     }
