@@ -207,7 +207,10 @@ final class HTTPConnection: ChannelDuplexHandler {
         switch unwrapOutboundIn(data) {
         case .head(let head):
             if head.status.kind == .informational {
-                ResponseEncoder.writeInformational(head, into: &outgoing)
+                // HTTP/1.0 has no such answers (RFC 9110, section 15.2).
+                if current?.isVersion11 == true {
+                    ResponseEncoder.writeInformational(head, into: &outgoing)
+                }
             } else if let current, !isAnswered {
                 if head.headerFields[.connection]?.lowercased() == "close" {
                     closesAfterAnswer = true

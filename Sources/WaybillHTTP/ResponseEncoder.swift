@@ -1,4 +1,4 @@
-internal import Foundation
+package import Foundation
 internal import HTTPTypes
 internal import NIOCore
 internal import WaybillModel
@@ -118,8 +118,8 @@ struct ResponseEncoder {
 }
 
 /// The time as HTTP writes it (RFC 9110, section 5.6.7).
-enum HTTPDate {
-    static func text(of date: Date) -> String {
+package enum HTTPDate {
+    package static func text(of date: Date) -> String {
         let formatter = DateFormatter()
         formatter.locale = Locale(identifier: "en_US_POSIX")
         formatter.timeZone = TimeZone(secondsFromGMT: 0)

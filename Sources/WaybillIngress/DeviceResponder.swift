@@ -49,11 +49,12 @@ package struct DeviceResponder: HTTPResponder {
             guard options.admits(context.peerAddress ?? "") else {
                 throw Problem(.forbidden, "Plain HTTP is for trusted proxies; use https.")
             }
-            switch routes.match(request.method, path: try Self.path(of: request)) {
+            let method = Self.method(of: request)
+            switch routes.match(method, path: try Self.path(of: request)) {
             case .handler(let target):
                 template = target.template
                 response = try await answer(request, context, target)
-                if request.method == .head { response = response.createHeadResponse() }
+                if method == .head { response = response.createHeadResponse() }
             case .wrongMethod(let allowed, let matched):
                 template = matched
                 let problem = Problem(.methodNotAllowed, "Here is to be used: \(allowed).")
@@ -74,9 +75,11 @@ package struct DeviceResponder: HTTPResponder {
             response = JSONAnswer.response(fault.problem)
             response.headers[.connection] = "close"
         } catch {
-            let problem = problem(for: error, request, context)
+            let known = error as? ProblemWithFields
+            let problem = problem(for: known?.problem ?? error, request, context)
             refusal = problem
             response = JSONAnswer.response(problem)
+            response.headers.append(contentsOf: known?.fields ?? [:])
         }
         if response.status.code >= 400 { context.closeIfUnread(request, &response) }
         if let refusal { note(refusal, request, context) }
@@ -147,6 +150,15 @@ package struct DeviceResponder: HTTPResponder {
             if error.status == 401 { quotas.countFailure(of: address) }
             throw error
         }
+    }
+
+    /// The method that is meant: some networks let nothing but `GET` and `POST` through.
+    private static func method(of request: Request) -> HTTPRequest.Method {
+        guard request.method == .post, let text = request.headers[.methodOverride],
+            let method = HTTPRequest.Method(text.uppercased()),
+            [.patch, .delete, .head, .put].contains(method)
+        else { return request.method }
+        return method
     }
 
     /// The path with its unreserved characters decoded.

@@ -9,11 +9,18 @@ package enum DigestField {
     ///
     /// - Throws: 400 for a field that is not such a dictionary, or a digest of the wrong length.
     package static func expectations(in fields: HTTPFields) throws(Problem) -> [ExpectedDigest] {
+        try expectations(in: fields, [.contentDigest, .reprDigest])
+    }
+
+    /// As ``expectations(in:)``, of some of the fields.
+    static func expectations(
+        in fields: HTTPFields, _ names: [HTTPField.Name]
+    ) throws(Problem) -> [ExpectedDigest] {
         var expected: [ExpectedDigest] = []
-        for name in [HTTPField.Name.contentDigest, .reprDigest] {
+        for name in names {
             guard let value = fields[name] else { continue }
             for (key, bytes) in try parse(value, name) {
-                guard let algorithm = DigestAlgorithm(rawValue: key) else { continue }
+                guard let algorithm = algorithm(key) else { continue }
                 guard let bytes, bytes.count == algorithm.byteCount else {
                     throw malformed(name)
                 }
@@ -21,6 +28,26 @@ package enum DigestField {
             }
         }
         return expected
+    }
+
+    /// What `Want-Repr-Digest` asks for; a field that is not understood asks for nothing.
+    static func wanted(in fields: HTTPFields) -> [DigestAlgorithm] {
+        (fields[.wantReprDigest] ?? "").split(separator: ",").compactMap { member in
+            let pair = member.split(separator: "=").map { $0.trimmingCharacters(in: .whitespaces) }
+            guard pair.count == 2, let weight = Int(pair[1]), weight > 0 else { return nil }
+            return algorithm(pair[0])
+        }
+    }
+
+    /// One member of a field's value.
+    static func text(_ algorithm: DigestAlgorithm, _ bytes: [UInt8]) -> String {
+        "\(algorithm.rawValue)=:\(Data(bytes).base64EncodedString()):"
+    }
+
+    private static func algorithm(_ key: String) -> DigestAlgorithm? {
+        DigestAlgorithm(rawValue: key).flatMap {
+            DigestAlgorithm.ofDigestFields.contains($0) ? $0 : nil
+        }
     }
 
     /// Members in their order; nil for a value that is not a byte sequence.
@@ -74,16 +101,17 @@ package enum DigestField {
 
 extension HTTPField.Name {
     /// Constants of valid names; the initialiser refuses only other characters than these have.
-    static let contentDigest = name("Content-Digest")
-    static let reprDigest = name("Repr-Digest")
-    static let idempotencyKey = name("Idempotency-Key")
-    static let lastEventID = name("Last-Event-ID")
+    static let contentDigest = known("Content-Digest")
+    static let reprDigest = known("Repr-Digest")
+    static let idempotencyKey = known("Idempotency-Key")
+    static let lastEventID = known("Last-Event-ID")
     /// Tells nginx and its like to pass on at once what comes.
-    static let accelBuffering = name("X-Accel-Buffering")
-    static let waybillEpoch = name("Waybill-Epoch")
-    static let forwardedFor = name("X-Forwarded-For")
+    static let accelBuffering = known("X-Accel-Buffering")
+    static let waybillEpoch = known("Waybill-Epoch")
+    static let forwardedFor = known("X-Forwarded-For")
 
-    private static func name(_ text: String) -> HTTPField.Name {
+    /// Of a valid name.
+    static func known(_ text: String) -> HTTPField.Name {
         guard let name = HTTPField.Name(text) else { preconditionFailure("\(text) is no name") }
         return name
     }

@@ -89,17 +89,45 @@ package struct IngressService: Service {
         let devices = DeviceCalls(
             registry: parts.registry, directory: parts.directory, store: parts.receipts,
             options: options, saveRegistry: parts.saveRegistry)
+        let uploads = UploadCalls(intake: parts.intake, options: options, metrics: metrics)
         let send: RouteTable.Handler = { call in
-            UploadFields.mediaType(call.request.headers) == "application/json"
-                ? try await partCalls.declare(call) : try await bundles.receive(call)
+            let headers = call.request.headers
+            if UploadFields.mediaType(headers) == "application/json" {
+                return try await partCalls.declare(call)
+            }
+            guard let (version, isLast) = UploadCalls.creation(headers) else {
+                return try await bundles.receive(call)
+            }
+            return try await uploads.createBundle(call, version, isLast: isLast)
+        }
+        let put: RouteTable.Handler = { call in
+            guard let (version, isLast) = UploadCalls.creation(call.request.headers) else {
+                return try await partCalls.put(call)
+            }
+            return try await uploads.createPart(call, version, isLast: isLast)
         }
         var routes = RouteTable()
         // `base_url` ends with /v1; a client that appends /v1 to it once more is understood too.
         for prefix in ["/v1", "/v1/v1"] {
             routes.add(
-                "\(prefix)/bundles", [.post: send, .get: partCalls.list], receiving: [.post])
+                "\(prefix)/bundles",
+                [.post: send, .get: partCalls.list, .options: uploads.capabilities],
+                receiving: [.post])
             routes.add(
-                "\(prefix)/bundles/{id}/parts/{n}", [.put: partCalls.put], receiving: [.put])
+                "\(prefix)/bundles/{id}/parts/{n}",
+                [
+                    .put: put, .head: uploads.status, .patch: uploads.append,
+                    .delete: uploads.terminate, .options: uploads.capabilities,
+                ], receiving: [.put, .patch])
+            routes.add(
+                "\(prefix)/uploads",
+                [.post: uploads.createTus, .options: uploads.capabilities], receiving: [.post])
+            routes.add(
+                "\(prefix)/uploads/{id}",
+                [
+                    .head: uploads.status, .patch: uploads.append, .delete: uploads.terminate,
+                    .options: uploads.capabilities,
+                ], receiving: [.patch])
             routes.add(
                 "\(prefix)/bundles/{id}", [.get: bundles.status, .delete: bundles.giveUp])
             routes.add("\(prefix)/receipts", [.get: receipts.page])

@@ -45,7 +45,7 @@ package struct IngressContext: RequestContext {
         of request: Request, _ take: (ByteBuffer) async throws -> Void
     ) async throws {
         if request.headers[.expect]?.lowercased() == "100-continue" {
-            try await ask()
+            try await inform(HTTPResponse(status: .continue))
         }
         var iterator = request.body.makeAsyncIterator()
         while true {
@@ -103,9 +103,16 @@ package struct IngressContext: RequestContext {
     /// A refused body up to this size is not worth a connection.
     private static let restBytesMax = 64 << 10
 
-    private func ask() async throws {
+    /// Ends the connection without a word: somebody else goes on with what this request was at.
+    func cut() {
+        channel.close(mode: .all, promise: nil)
+    }
+
+    /// Says something ahead of the answer; a client of HTTP/1.0 is told nothing.
+    ///
+    /// - Throws: ``BrokenRequest`` when the client is gone.
+    func inform(_ head: HTTPResponse) async throws {
         do {
-            let head = HTTPResponse(status: .continue)
             try await channel.writeAndFlush(HTTPResponsePart.head(head))
         } catch {
             throw BrokenRequest(cause: error)

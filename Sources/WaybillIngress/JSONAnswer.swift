@@ -52,9 +52,10 @@ enum JSONAnswer {
         var text = #"{"bundle_id":"\#(bundleID)","state":"\#(standing.state.rawValue)","parts":["#
         for (index, part) in standing.parts.enumerated() {
             let size = part.byteCount.map { String($0) } ?? "null"
-            let upload =
-                standing.state == .receiving && !part.isComplete
-                ? #""\#(base)/v1/bundles/\#(bundleID)/parts/\#(index + 1)""# : "null"
+            let isWanted = standing.state == .receiving && !part.isComplete
+            let path =
+                part.upload.map { "uploads/\($0)" } ?? "bundles/\(bundleID)/parts/\(index + 1)"
+            let upload = isWanted ? #""\#(base)/v1/\#(path)""# : "null"
             if index > 0 { text += "," }
             text +=
                 #"{"part":\#(index + 1),"size":\#(size),"received":\#(part.receivedByteCount),"#
@@ -77,5 +78,7 @@ enum JSONAnswer {
 
 extension Problem {
     /// The status with its usual reason.
-    var knownStatus: HTTPResponse.Status? { ProblemCode(rawValue: code)?.status }
+    var knownStatus: HTTPResponse.Status? {
+        ProblemCode(rawValue: code).flatMap { $0.status.code == status ? $0.status : nil }
+    }
 }

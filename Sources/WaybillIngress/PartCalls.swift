@@ -79,7 +79,7 @@ struct PartCalls: Sendable {
     }
 
     /// A part's number in decimal, from 1, as it stands in the URLs that were handed out.
-    private static func number(_ text: String) throws(Problem) -> Int {
+    static func number(_ text: String) throws(Problem) -> Int {
         guard let number = Int(text), number > 0, String(number) == text else {
             throw Problem(.notFound, "Parts are counted from 1, in decimal.")
         }
@@ -120,21 +120,26 @@ struct PartCalls: Sendable {
 }
 
 /// What the header of a part's upload says, checked.
-private struct PartFields {
+struct PartFields {
     let digests: [ExpectedDigest]
     /// `Content-Length`; nil for a chunked body.
     let byteCount: Int?
 
     /// - Throws: 400, 415 with what is wrong.
     init(_ fields: HTTPFields) throws(Problem) {
+        try Self.checkType(fields)
+        digests = try DigestField.expectations(in: fields)
+        byteCount = fields[.contentLength].flatMap { Int($0) }
+    }
+
+    /// - Throws: 415 for what is no part.
+    static func checkType(_ fields: HTTPFields) throws(Problem) {
         // Plain tools send a file without a type, or with that of any bytes.
         guard
             ["application/zip", "application/octet-stream"]
                 .contains(UploadFields.mediaType(fields) ?? "application/zip")
         else { throw Problem(.unsupportedMediaType, "A part is sent as application/zip.") }
         try UploadFields.refuseCoding(fields)
-        digests = try DigestField.expectations(in: fields)
-        byteCount = fields[.contentLength].flatMap { Int($0) }
     }
 }
 

@@ -45,6 +45,9 @@ extension Problem {
                 .alreadyComplete, "The bundle is complete; its receipt says what became of it.")
         case .historyUnavailable:
             self.init(.databaseUnavailable, "The database does not answer.", retryAfter: 5)
+        case .uploadUnknown, .uploadGone, .uploadComplete, .offsetMismatch, .lengthMismatch,
+            .takenOver, .notConcatenable:
+            self.init(ofUpload: error)
         case .diskFull:
             self.init(.diskFull, "There is no room for the part.", retryAfter: 60)
         case .backlogFull:
@@ -58,6 +61,35 @@ extension Problem {
             self.init(error)
         }
     }
+
+    /// What a device is told that goes on with an upload and cannot.
+    private init(ofUpload error: UploadError) {
+        switch error {
+        case .uploadGone:
+            self.init(.gone, "The upload was ended; ask `GET /v1/bundles/{id}` how to go on.")
+        case .uploadComplete:
+            self.init(.alreadyComplete, "All bytes of the upload are here.")
+            type = Self.uploadTypes + "completed-upload"
+        case .offsetMismatch(let expected, let provided):
+            self.init(.offsetConflict, "The next byte is number \(expected), not \(provided).")
+            type = Self.uploadTypes + "mismatching-upload-offset"
+            expectedOffset = expected
+            providedOffset = provided
+        case .lengthMismatch:
+            self.init(.invalidRequest, "The upload was said to have another length.")
+            type = Self.uploadTypes + "inconsistent-upload-length"
+        case .takenOver:
+            self.init(.offsetConflict, "Another request for the same upload has come.")
+        case .notConcatenable:
+            self.init(
+                .invalidRequest, "Upload-Concat names complete partial uploads of this device.")
+        default:
+            self.init(.notFound, "This device has no such upload.")
+        }
+    }
+
+    /// Where the IETF's resumable upload names its problems.
+    private static let uploadTypes = "https://iana.org/assignments/http-problem-types#"
 
     private init(_ error: QueueError) {
         switch error {

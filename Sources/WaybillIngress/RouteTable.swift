@@ -89,7 +89,7 @@ struct RouteTable: Sendable {
         let template: String
         let segments: [Substring]
         let handlers: [HTTPRequest.Method: Handler]
-        let isPublic: Bool
+        let open: Set<HTTPRequest.Method>
         let receiving: Set<HTTPRequest.Method>
     }
 
@@ -100,7 +100,7 @@ struct RouteTable: Sendable {
     /// Adds a path; `{id}` and `{n}` stand for one segment each.
     ///
     /// - Parameters:
-    ///   - isPublic: handlers are called without a token.
+    ///   - isPublic: handlers are called without a token; what is spoken here is told to anybody.
     ///   - receiving: methods that take a bundle's bytes and are refused while the intake is closed.
     mutating func add(
         _ template: String, _ handlers: [HTTPRequest.Method: Handler], isPublic: Bool = false,
@@ -109,7 +109,8 @@ struct RouteTable: Sendable {
         let route = Route(
             template: template,
             segments: template.split(separator: "/", omittingEmptySubsequences: false),
-            handlers: handlers, isPublic: isPublic, receiving: receiving)
+            handlers: handlers, open: isPublic ? Set(handlers.keys) : [.options],
+            receiving: receiving)
         if template.contains("{") { variable.append(route) } else { fixed[template] = route }
     }
 
@@ -141,7 +142,7 @@ extension RouteTable.Route {
         guard let handler = handlers[wanted] else {
             return .wrongMethod(allowed: allowed, template: template)
         }
-        var marks: RouteMarks = isPublic ? .isPublic : []
+        var marks: RouteMarks = open.contains(wanted) ? .isPublic : []
         if receiving.contains(wanted) { marks.insert(.receives) }
         if wanted == .put || wanted == .patch { marks.insert(.countsBytes) }
         return .handler(

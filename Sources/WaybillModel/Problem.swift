@@ -11,6 +11,11 @@ package struct Problem: Error, Codable, Sendable, Equatable {
     package var retryable: Bool
     /// Seconds to wait before the next try; sent as `Retry-After` as well.
     package var retryAfter: Int?
+    /// A URI that names the problem beyond this project; nil for `about:blank`.
+    package var type: String?
+    /// Where an upload stands, and where the device took it to stand.
+    package var expectedOffset: Int?
+    package var providedOffset: Int?
 
     package init(
         title: String, status: Int, code: String, detail: String, retryable: Bool,
@@ -38,8 +43,10 @@ package struct Problem: Error, Codable, Sendable, Equatable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case title, status, code, detail, retryable
+        case title, status, code, detail, retryable, type
         case retryAfter = "retry_after"
+        case expectedOffset = "expected-offset"
+        case providedOffset = "provided-offset"
     }
 }
 
@@ -52,6 +59,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
     case idempotencyConflict = "idempotency_conflict"
     case digestMismatch = "digest_mismatch"
     case offsetConflict = "offset_conflict"
+    case gone
     case alreadyComplete = "already_complete"
     case notIssued = "not_issued"
     case tooLarge = "too_large"
@@ -77,6 +85,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .notFound: .notFound
         case .invalidRequest, .idempotencyKeyMissing: .badRequest
         case .idempotencyConflict, .digestMismatch: .unprocessableContent
+        case .gone: .gone
         case .offsetConflict, .alreadyComplete, .notIssued, .alreadyExists: .conflict
         case .preconditionFailed: .preconditionFailed
         case .tooLarge: .contentTooLarge
@@ -110,6 +119,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .idempotencyConflict: "Other bytes under a known bundle id"
         case .digestMismatch: "The digest does not match the bytes"
         case .offsetConflict: "The offset does not match"
+        case .gone: "The upload was ended"
         case .alreadyComplete: "The bundle is complete"
         case .notIssued: "No such receipt was issued"
         case .tooLarge: "Too large"

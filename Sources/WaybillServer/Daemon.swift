@@ -139,15 +139,19 @@ struct Daemon {
             default: false
             }
         }
+        let queued = try queue.liveFileNames()
+        let uploads = try Uploads(
+            path: directory.uploads, partsPath: directory.parts, queued: queued)
         let parts = try PartDirectory(
-            path: directory.parts, keeping: queue.liveFileNames().union(unfinished.fileNames))
+            path: directory.parts,
+            keeping: queued.union(unfinished.fileNames).union(uploads.fileNames))
         let registry = DeviceRegistry(knownDevices(), bell: bell)
         let keyRing = ReceiptKeyRing(store: store)
         let keeper = try registryKeeper(
             registry, keyRing, store, notices, interval: ingressOptions.refreshInterval)
         let announcement = Announcement(directory: directory, configuration: configuration)
         let intake = BundleIntake(
-            queue: queue, directory: parts, open: unfinished, previous: previous,
+            queue: queue, directory: parts, open: unfinished, previous: previous, uploads: uploads,
             options: configuration.uploadOptions)
         let intakeGate = intakeGate(queue)
         let ingress = try IngressService(

@@ -9,6 +9,7 @@ struct DataDirectory: Sendable {
     var log: String { path + "/log" }
     var parts: String { path + "/parts" }
     var bundles: String { path + "/bundles" }
+    var uploads: String { path + "/uploads" }
     var deadLetters: String { path + "/dead-letters" }
     var registry: String { path + "/registry.json" }
     var postgres: String { path + "/postgres" }

@@ -11,6 +11,9 @@ enum MetricCatalogue {
         "waybill_open_bundles": "Bundles that are declared and not complete.",
         "waybill_open_bytes": "Bytes of the complete parts of unfinished bundles.",
         "waybill_open_bundles_expired_total": "Unfinished bundles that were given up by age.",
+        "waybill_open_uploads": "Resumable uploads that are not complete.",
+        "waybill_open_upload_bytes": "Bytes of resumable uploads that are not complete.",
+        "waybill_open_uploads_expired_total": "Resumable uploads that were given up by age.",
         "waybill_log_records_total": "Records written to the queue's log and synced.",
         "waybill_log_written_bytes_total": "Bytes written to the queue's log.",
         "waybill_log_rewritten_segments_total":

@@ -23,7 +23,8 @@ extension BundleIntake {
         return try await turns.take(declaration.key) { () async throws(UploadError) -> Declared in
             if let opened = open.find(declaration.key) {
                 guard opened.declaration.isSame(as: declaration) else { throw .conflict }
-                return .known(opened.isComplete ? try await handOver(opened) : opened.standing)
+                return .known(
+                    opened.isComplete ? try await handOver(opened) : standing(of: opened))
             }
             if let known = await knownBundle(declaration.key) {
                 guard known.bundleDigest == declaration.bundleDigest,
@@ -32,7 +33,10 @@ extension BundleIntake {
                 return .known(known)
             }
             return .created(
-                try await open.declare(declaration, limits: options.limits).standing)
+                try await open.declare(
+                    declaration, limits: options.limits,
+                    besides: charge(of: declaration.deviceID).byteCount
+                ).standing)
         }
     }
 
@@ -99,7 +103,7 @@ extension BundleIntake {
         }
         let part = try await receiver.finish()
         let content = try await keep(part)
-        return try await turns.take(key) { () async throws(UploadError) -> Outcome in
+        let outcome = try await turns.take(key) { () async throws(UploadError) -> Outcome in
             let opened: OpenBundle
             do throws(UploadError) {
                 guard
@@ -114,9 +118,11 @@ extension BundleIntake {
                 await part.discard()
                 throw error
             }
-            guard opened.isComplete else { return .received(opened.standing) }
+            guard opened.isComplete else { return .received(standing(of: opened)) }
             return .received(try await handOver(opened))
         }
+        await endUploads(of: key, part: number)
+        return outcome
     }
 
     /// Forgets an unfinished bundle; returns after the sync.
@@ -124,18 +130,20 @@ extension BundleIntake {
     /// - Returns: false when the bundle is not unfinished.
     /// - Throws: ``UploadError/alreadyComplete``, ``UploadError/io(errno:operation:)``.
     package func giveUp(_ key: BundleKey) async throws(UploadError) -> Bool {
-        try await turns.take(key) { () async throws(UploadError) -> Bool in
+        let isGivenUp = try await turns.take(key) { () async throws(UploadError) -> Bool in
             guard let opened = open.find(key) else { return false }
             guard !opened.isComplete else { throw .alreadyComplete }
             try await open.giveUp(key)
             await directory.remove(opened.fileNames)
             return true
         }
+        if isGivenUp { await endUploads(of: key) }
+        return isGivenUp
     }
 
     /// A device's unfinished bundles, the oldest first.
     package func unfinished(of device: DeviceID) -> [(id: BundleID, standing: BundleStanding)] {
-        open.list(of: device).map { ($0.key.bundleID, $0.standing) }
+        open.list(of: device).map { ($0.key.bundleID, standing(of: $0)) }
     }
 
     /// A bundle that was not finished in time, while that is remembered.
@@ -196,7 +204,7 @@ extension BundleIntake {
     }
 
     /// A bundle that is not unfinished, as the queue or the database know it.
-    private func handedOver(_ key: BundleKey) async throws(UploadError) -> BundleStanding {
+    func handedOver(_ key: BundleKey) async throws(UploadError) -> BundleStanding {
         if let entry = queue.find(key), entry.state != .lost {
             guard let standing = await confirmed(entry, of: key) else {
                 throw .notDeclared(partCount: nil)
@@ -211,7 +219,7 @@ extension BundleIntake {
     }
 
     /// Compares a whole part with the one that is here already.
-    private func compare(
+    func compare(
         _ digest: Digest256, _ byteCount: Int, with number: Int, of key: BundleKey
     ) async throws(UploadError) -> Outcome {
         if let opened = open.find(key) {
@@ -220,7 +228,7 @@ extension BundleIntake {
                 throw .notDeclared(partCount: nil)
             }
             guard completed.digest == digest else { throw .conflict }
-            return .known(opened.isComplete ? try await handOver(opened) : opened.standing)
+            return .known(opened.isComplete ? try await handOver(opened) : standing(of: opened))
         }
         let known = try await handedOver(key)
         guard known.parts.indices.contains(number - 1) else {
@@ -240,7 +248,7 @@ extension BundleIntake {
     /// Adds a synced part to its bundle.
     ///
     /// - Returns: nil when it is there already, or the bundle is not unfinished any more.
-    private func add(
+    func add(
         _ content: PartContent, unzippedByteCount: Int, _ number: Int, to key: BundleKey
     ) async throws(UploadError) -> OpenBundle? {
         guard let opened = open.find(key), opened.completed(number) == nil else { return nil }

@@ -1,4 +1,5 @@
 internal import Logging
+internal import Metrics
 package import WaybillModel
 
 /// What has to be done about unfinished bundles without a device asking.
@@ -24,7 +25,8 @@ extension BundleIntake {
             }
         }
         let oldest = now.advanced(by: .zero - options.openBundleAge)
-        for key in open.idle(since: oldest) {
+        await sweepUploads(at: now, expiring: oldest)
+        for key in open.idle(since: oldest) where uploads.open(of: key).isEmpty {
             await attempt("an unfinished bundle could not be given up", key) {
                 () async throws(UploadError) in
                 guard let opened = open.find(key), opened.progressedAt <= oldest,
@@ -35,6 +37,37 @@ extension BundleIntake {
             }
         }
     }
+
+    /// Ends what nobody went on with, forgets what was told long enough, and tries again what something
+    /// kept from its end.
+    private func sweepUploads(at now: Timestamp, expiring oldest: Timestamp) async {
+        for upload in uploads.list(.received) {
+            // Looking at it is enough; what stands in the way is logged there.
+            _ = try? await self.upload(upload.id, of: upload.plan.deviceID)
+        }
+        for upload in uploads.list(.receiving) where upload.mark.time <= oldest {
+            await end(upload.id, at: now)
+            uploads.expiredCount.increment()
+        }
+        let told = now.advanced(by: .zero - Self.rememberedFor)
+        for upload in uploads.list(.complete) {
+            if let key = upload.plan.bundleKey {
+                switch find(key)?.state {
+                case .receiving, .queued, .processing: uploads.refresh(upload.id, at: now)
+                default: if upload.mark.time <= told { await uploads.remove(upload.id) }
+                }
+            } else if upload.mark.time <= oldest {
+                await end(upload.id, at: now)
+                uploads.expiredCount.increment()
+            }
+        }
+        for upload in uploads.list(.ended) where upload.mark.time <= told {
+            await uploads.remove(upload.id)
+        }
+    }
+
+    /// For how long the URL of an upload that is over says so.
+    private static let rememberedFor = Duration.seconds(86400)
 
     /// In the key's turn; what fails is tried again at the next sweep.
     private func attempt(

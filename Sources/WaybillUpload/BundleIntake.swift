@@ -11,17 +11,19 @@ package struct BundleIntake: Sendable {
     let directory: PartDirectory
     let open: OpenBundles
     let previous: PreviousBundles
-    let turns = KeyedTurns()
+    let uploads: Uploads
+    let turns = KeyedTurns<BundleKey>()
     package let options: UploadOptions
 
     package init(
         queue: any BundleQueue, directory: PartDirectory, open: OpenBundles,
-        previous: PreviousBundles, options: UploadOptions
+        previous: PreviousBundles, uploads: Uploads, options: UploadOptions
     ) {
         self.queue = queue
         self.directory = directory
         self.open = open
         self.previous = previous
+        self.uploads = uploads
         self.options = options
     }
 
@@ -48,8 +50,7 @@ package struct BundleIntake: Sendable {
     package func begin(
         declaredByteCount: Int?, expecting expected: [ExpectedDigest]
     ) throws(UploadError) -> PartReceiver {
-        let limits = options.limits
-        let bytesMax = min(limits.partBytesMax, limits.bundleBytesMax)
+        let bytesMax = partBytesMax
         if let declaredByteCount, declaredByteCount > bytesMax {
             throw .tooLarge(bytesMax: bytesMax)
         }
@@ -72,16 +73,33 @@ package struct BundleIntake: Sendable {
         _ receiver: PartReceiver, of bundle: IncomingBundle
     ) async throws(UploadError) -> Outcome {
         let part = try await receiver.finish()
-        return try await turns.take(bundle.key) { () async throws(UploadError) -> Outcome in
+        let outcome = try await turns.take(bundle.key) {
+            () async throws(UploadError) -> Outcome in
             try await complete(part, of: bundle)
         }
+        await endUploads(of: bundle.key)
+        return outcome
     }
 
     /// The bundle as this server knows it; nil when it is not here.
     package func find(_ key: BundleKey) -> BundleStanding? {
         let entry = queue.find(key)
         if let entry, entry.state != .lost { return BundleStanding(entry) }
-        return open.find(key)?.standing ?? entry.map { BundleStanding($0) }
+        return open.find(key).map { standing(of: $0) } ?? entry.map { BundleStanding($0) }
+    }
+
+    /// An unfinished bundle, with what its uploads have come to.
+    func standing(of opened: OpenBundle) -> BundleStanding {
+        var standing = opened.standing
+        for index in standing.parts.indices where !standing.parts[index].isComplete {
+            guard let upload = uploads.current(opened.key, part: index + 1) else { continue }
+            standing.parts[index].upload = upload.id
+            standing.parts[index].receivedByteCount = upload.mark.offset
+            if standing.parts[index].byteCount == nil {
+                standing.parts[index].byteCount = upload.mark.byteCount
+            }
+        }
+        return standing
     }
 
     private func complete(
@@ -89,7 +107,7 @@ package struct BundleIntake: Sendable {
     ) async throws(UploadError) -> Outcome {
         let digest = Digest256.ofBundle(parts: [part.digest])
         let opened = open.find(bundle.key)
-        if let opened, opened.declaration.bundleDigest != digest {
+        if let opened, !opened.mayBe(part.digest) {
             await part.discard()
             throw .conflict
         }

@@ -79,7 +79,6 @@ enum BundleJournal {
 
     private static let checkByteCount = 8
     private static let version: UInt8 = 1
-    private static let noText: UInt16 = 0xffff
 
     private enum Kind: UInt8 {
         case declared = 1
@@ -123,7 +122,7 @@ enum BundleJournal {
             writer.integer(Kind.completed.rawValue)
             writer.integer(version)
             writer.integer(UInt32(part.number))
-            write(part.fileName, to: &writer)
+            writer.text(part.fileName)
             writer.integer(UInt64(part.byteCount))
             writer.raw(part.digest.bytes)
             writer.integer(UInt64(part.unzippedByteCount))
@@ -138,12 +137,12 @@ enum BundleJournal {
 
     private static func write(_ declaration: BundleDeclaration, to writer: inout FieldWriter) {
         writer.integer(declaration.tenant.number)
-        write(declaration.tenantSlug.text, to: &writer)
+        writer.text(declaration.tenantSlug.text)
         writer.raw(declaration.deviceID.bytes)
         writer.raw(declaration.bundleID.bytes)
         writer.integer(declaration.epoch.map { Int64($0) } ?? .min)
         writer.integer(declaration.declaredAt.microseconds)
-        write(declaration.source, to: &writer)
+        writer.text(declaration.source)
         writer.integer(UInt32(declaration.parts.count))
         for part in declaration.parts {
             writer.integer(part.byteCount.map { UInt64($0) } ?? .max)
@@ -169,11 +168,11 @@ enum BundleJournal {
 
     private static func readDeclaration(_ reader: inout FieldReader) -> BundleDeclaration? {
         guard let tenant = reader.integer(Int32.self),
-            let slug = readText(&reader)?.flatMap({ TenantSlug($0) }),
+            let slug = reader.text()?.flatMap({ TenantSlug($0) }),
             let deviceID = reader.raw(16).flatMap({ DeviceID(bytes: $0) }),
             let bundleID = reader.raw(16).flatMap({ BundleID(bytes: $0) }),
             let epoch = reader.integer(Int64.self), let time = reader.integer(Int64.self),
-            let source = readText(&reader), let count = reader.integer(UInt32.self), count > 0
+            let source = reader.text(), let count = reader.integer(UInt32.self), count > 0
         else { return nil }
         var parts: [DeclaredPart] = []
         for _ in 0..<count {
@@ -193,7 +192,7 @@ enum BundleJournal {
     }
 
     private static func readPart(_ reader: inout FieldReader) -> CompletedPart? {
-        guard let number = reader.integer(UInt32.self), let name = readText(&reader), let name,
+        guard let number = reader.integer(UInt32.self), let name = reader.text(), let name,
             let byteCount = reader.integer(UInt64.self),
             let digest = reader.raw(32).flatMap({ Digest256(bytes: $0) }),
             let unzipped = reader.integer(UInt64.self), let time = reader.integer(Int64.self)
@@ -202,20 +201,5 @@ enum BundleJournal {
             number: Int(number), fileName: name, byteCount: Int(clamping: byteCount),
             digest: digest, unzippedByteCount: Int(clamping: unzipped),
             completedAt: Timestamp(microseconds: time))
-    }
-
-    private static func write(_ text: String?, to writer: inout FieldWriter) {
-        guard let text else { return writer.integer(noText) }
-        let bytes = text.utf8.prefix(4096)
-        writer.integer(UInt16(bytes.count))
-        writer.raw(bytes)
-    }
-
-    /// Nil at the end of the bytes, a nil inside for no text.
-    private static func readText(_ reader: inout FieldReader) -> String?? {
-        guard let count = reader.integer(UInt16.self) else { return nil }
-        if count == noText { return .some(nil) }
-        guard let bytes = reader.raw(Int(count)) else { return nil }
-        return .some(String(decoding: bytes, as: UTF8.self))
     }
 }

@@ -45,11 +45,16 @@ package struct PartStanding: Sendable, Equatable {
     /// Synced bytes.
     package var receivedByteCount: Int
     package var isComplete: Bool
+    /// The upload to go on with; nil while none was begun.
+    package var upload: UploadID?
 
-    package init(byteCount: Int?, receivedByteCount: Int, isComplete: Bool) {
+    package init(
+        byteCount: Int?, receivedByteCount: Int, isComplete: Bool, upload: UploadID? = nil
+    ) {
         self.byteCount = byteCount
         self.receivedByteCount = receivedByteCount
         self.isComplete = isComplete
+        self.upload = upload
     }
 
     package init(complete byteCount: Int) {

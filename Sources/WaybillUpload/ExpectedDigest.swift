@@ -1,17 +1,22 @@
 internal import Crypto
 internal import WaybillModel
 
-/// A hash function of RFC 9530 that is checked when a sender uses it.
+/// A hash function that is checked when a sender uses it.
 package enum DigestAlgorithm: String, Sendable, CaseIterable {
+    case sha1
     case sha256 = "sha-256"
     case sha512 = "sha-512"
 
     package var byteCount: Int {
         switch self {
+        case .sha1: 20
         case .sha256: 32
         case .sha512: 64
         }
     }
+
+    /// Those of RFC 9530 that are not deprecated; SHA-1 is for tus alone.
+    package static let ofDigestFields: Set<DigestAlgorithm> = [.sha256, .sha512]
 }
 
 /// What the sender says of its bytes.
@@ -27,39 +32,52 @@ package struct ExpectedDigest: Sendable, Equatable {
     /// Whether a whole body has this digest.
     package func matches(_ body: [UInt8]) -> Bool {
         switch algorithm {
+        case .sha1: Array(Insecure.SHA1.hash(data: body)) == bytes
         case .sha256: Array(SHA256.hash(data: body)) == bytes
         case .sha512: Array(SHA512.hash(data: body)) == bytes
         }
     }
 }
 
-/// The digests of a part, computed while its bytes come in.
+/// The digests of some bytes, computed while they come in.
 struct RunningDigest {
-    private var sha256 = SHA256()
+    private(set) var sha256 = SHA256()
     private var sha512: SHA512?
+    private var sha1: Insecure.SHA1?
 
-    init(wantsSHA512: Bool) {
-        sha512 = wantsSHA512 ? SHA512() : nil
+    /// - Parameter algorithms: those wanted besides SHA-256.
+    init(_ algorithms: some Sequence<DigestAlgorithm>) {
+        for algorithm in algorithms {
+            switch algorithm {
+            case .sha1: sha1 = Insecure.SHA1()
+            case .sha256: break
+            case .sha512: sha512 = SHA512()
+            }
+        }
     }
 
     mutating func update(_ bytes: [UInt8]) {
         sha256.update(data: bytes)
         sha512?.update(data: bytes)
+        sha1?.update(data: bytes)
+    }
+
+    /// The digest so far; nil for a function that was not wanted.
+    func bytes(_ algorithm: DigestAlgorithm) -> [UInt8]? {
+        switch algorithm {
+        case .sha1: sha1.map { Array($0.finalize()) }
+        case .sha256: Array(sha256.finalize())
+        case .sha512: sha512.map { Array($0.finalize()) }
+        }
     }
 
     /// The SHA-256 of all bytes, after every expectation was compared with them.
     func finish(expecting expected: [ExpectedDigest]) throws(UploadError) -> Digest256 {
-        let digest = Digest256(sha256.finalize())
         for expectation in expected {
-            let actual =
-                switch expectation.algorithm {
-                case .sha256: digest.bytes
-                case .sha512: sha512.map { Array($0.finalize()) } ?? []
-                }
-            guard actual == expectation.bytes else {
+            guard bytes(expectation.algorithm) == expectation.bytes else {
                 throw .digestMismatch(expectation.algorithm)
             }
         }
-        return digest
+        return Digest256(sha256.finalize())
     }
 }

@@ -1,23 +1,22 @@
 internal import Synchronization
-internal import WaybillModel
 
-/// Lets those who decide on the same bundle go one after the other, first come, first served.
+/// Lets those who decide on the same thing go one after the other, first come, first served.
 ///
-/// Bundles do not wait for each other. Cheap where nobody waits: a lock and a dictionary.
-final class KeyedTurns: Sendable {
+/// Different things do not wait for each other. Cheap where nobody waits: a lock and a dictionary.
+final class KeyedTurns<Key: Hashable & Sendable>: Sendable {
     /// Who waits for the turn of a key; a key is here while somebody has its turn.
-    private let lines = Mutex<[BundleKey: [CheckedContinuation<Void, Never>]]>([:])
+    private let lines = Mutex<[Key: [CheckedContinuation<Void, Never>]]>([:])
 
     /// Runs `body` while nobody else has the key's turn.
     func take<Value>(
-        _ key: BundleKey, _ body: () async throws(UploadError) -> Value
+        _ key: Key, _ body: () async throws(UploadError) -> Value
     ) async throws(UploadError) -> Value {
         await enter(key)
         defer { leave(key) }
         return try await body()
     }
 
-    private func enter(_ key: BundleKey) async {
+    private func enter(_ key: Key) async {
         guard !tryToEnter(key) else { return }
         await withCheckedContinuation { continuation in
             let isFree = lines.withLock { lines in
@@ -32,7 +31,7 @@ final class KeyedTurns: Sendable {
         }
     }
 
-    private func tryToEnter(_ key: BundleKey) -> Bool {
+    private func tryToEnter(_ key: Key) -> Bool {
         lines.withLock { lines in
             guard lines[key] == nil else { return false }
             lines[key] = []
@@ -40,7 +39,7 @@ final class KeyedTurns: Sendable {
         }
     }
 
-    private func leave(_ key: BundleKey) {
+    private func leave(_ key: Key) {
         let next = lines.withLock { lines -> CheckedContinuation<Void, Never>? in
             guard let first = lines[key]?.first else {
                 lines[key] = nil

@@ -49,6 +49,12 @@ package struct OpenBundle: Sendable {
         completed.reduce(0) { $0 + ($1?.unzippedByteCount ?? 0) }
     }
 
+    /// Whether it is a bundle of one part that has this digest, as far as that is known.
+    func mayBe(_ digest: Digest256) -> Bool {
+        guard declaration.parts.count == 1 else { return false }
+        return (completed(1)?.digest ?? declaration.parts[0].digest ?? digest) == digest
+    }
+
     var fileNames: [String] { completed.compactMap { $0?.fileName } }
 
     mutating func add(_ part: CompletedPart) {

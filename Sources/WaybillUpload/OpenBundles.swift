@@ -69,6 +69,11 @@ package final class OpenBundles: Sendable {
         }
     }
 
+    /// What a device's unfinished bundles count against it: sizes told, and what is complete.
+    func charge(of device: DeviceID) -> Int {
+        state.withLock { $0.charge(of: device, but: nil) }
+    }
+
     /// Those to which nothing was added since `time`.
     func idle(since time: Timestamp) -> [BundleKey] {
         state.withLock { $0.bundles.values.filter { $0.progressedAt <= time }.map(\.key) }
@@ -85,12 +90,14 @@ package final class OpenBundles: Sendable {
     ///
     /// - Throws: ``UploadError/tooManyOpen(_:)``, ``UploadError/diskFull``,
     ///   ``UploadError/io(errno:operation:)``; it is not there then.
+    ///
+    /// - Parameter byteCount: what the device has unfinished besides.
     func declare(
-        _ declaration: BundleDeclaration, limits: Limits
+        _ declaration: BundleDeclaration, limits: Limits, besides byteCount: Int
     ) async throws(UploadError) -> OpenBundle {
         var bundle = OpenBundle(declaration)
         try state.withLock { state throws(UploadError) in
-            try state.checkQuota(of: declaration.deviceID, adding: bundle, limits: limits)
+            try state.checkQuota(adding: bundle, limits: limits, besides: byteCount)
             state.insert(bundle)
         }
         let bytes = BundleJournal.journal(of: bundle)
@@ -119,7 +126,7 @@ package final class OpenBundles: Sendable {
         bundle.add(part)
         if bundle.declared(part.number)?.byteCount == nil {
             try state.withLock { [bundle] state throws(UploadError) in
-                try state.checkBytes(of: bundle.key.deviceID, with: bundle, limits: limits)
+                try state.checkBytes(with: bundle, limits: limits, besides: 0)
             }
         }
         try await write(.completed(part), to: &bundle)
@@ -233,25 +240,30 @@ private struct OpenState {
     }
 
     func checkQuota(
-        of device: DeviceID, adding bundle: OpenBundle, limits: Limits
+        adding bundle: OpenBundle, limits: Limits, besides byteCount: Int
     ) throws(UploadError) {
-        guard (devices[device]?.count ?? 0) < limits.openBundlesMax else {
+        guard (devices[bundle.key.deviceID]?.count ?? 0) < limits.openBundlesMax else {
             throw .tooManyOpen(.bundles(max: limits.openBundlesMax))
         }
-        try checkBytes(of: device, with: bundle, limits: limits)
+        try checkBytes(with: bundle, limits: limits, besides: byteCount)
     }
 
     /// With `bundle` in the place of what is known of it.
     func checkBytes(
-        of device: DeviceID, with bundle: OpenBundle, limits: Limits
+        with bundle: OpenBundle, limits: Limits, besides byteCount: Int
     ) throws(UploadError) {
-        let others = (devices[device] ?? []).reduce(0) { sum, id in
-            guard id != bundle.key.bundleID else { return sum }
+        let others = charge(of: bundle.key.deviceID, but: bundle.key.bundleID)
+        guard others + bundle.chargedByteCount + byteCount <= limits.openBytesMax else {
+            throw .tooManyOpen(.bytes(max: limits.openBytesMax))
+        }
+    }
+
+    /// What a device's bundles count, but one of them.
+    func charge(of device: DeviceID, but left: BundleID?) -> Int {
+        (devices[device] ?? []).reduce(0) { sum, id in
+            guard id != left else { return sum }
             return sum
                 + (bundles[BundleKey(deviceID: device, bundleID: id)]?.chargedByteCount ?? 0)
-        }
-        guard others + bundle.chargedByteCount <= limits.openBytesMax else {
-            throw .tooManyOpen(.bytes(max: limits.openBytesMax))
         }
     }
 }

@@ -26,16 +26,7 @@ package final class PartDirectory: Sendable {
         path: String, keeping live: Set<String>, threadCount: Int = 2
     ) throws(UploadError) {
         try UploadError.makeDirectory(path)
-        var threads: [ThreadExecutor] = []
-        do {
-            for index in 0..<max(1, threadCount) {
-                threads.append(try ThreadExecutor(name: "parts-\(index)"))
-            }
-        } catch {
-            switch error {
-            case .cannotStart(let number): throw .noThread(errno: number)
-            }
-        }
+        let threads = try FileCalls.threads(threadCount, named: "parts")
         let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw UploadError(errno: errno, operation: "open") }
         self.path = path
@@ -68,7 +59,8 @@ package final class PartDirectory: Sendable {
     }
 
     /// A new, empty file with a random name.
-    func makeFile(wantsSHA512: Bool) async throws(UploadError) -> PartFileWriter {
+    func makeFile(hashing algorithms: [DigestAlgorithm]) async throws(UploadError) -> PartFileWriter
+    {
         let turn = filesMade.add(1, ordering: .relaxed).oldValue
         var generator = SystemRandomNumberGenerator()
         let words = [generator.next(), generator.next()]
@@ -76,7 +68,7 @@ package final class PartDirectory: Sendable {
             words.map { String($0 | 1 << 63, radix: 16) }.joined() + Self.nameSuffix
         let file = PartFileWriter(
             directory: self, name: name, thread: threads[turn % threads.count],
-            wantsSHA512: wantsSHA512)
+            hashing: algorithms)
         try await file.create()
         return file
     }
@@ -87,17 +79,10 @@ package final class PartDirectory: Sendable {
         guard status == 0 else { throw UploadError(errno: status, operation: "fsync") }
     }
 
-    private static let nameSuffix = ".part"
+    static let nameSuffix = ".part"
 
     private func sweep(keeping live: Set<String>) throws(UploadError) {
-        guard let stream = opendir(path) else {
-            throw UploadError(errno: errno, operation: "opendir")
-        }
-        defer { closedir(stream) }
-        while let entry = readdir(stream) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { field in
-                field.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
+        for name in try FileCalls.names(in: path) {
             guard name.hasSuffix(Self.nameSuffix), !live.contains(name) else { continue }
             remove(name)
         }

@@ -22,11 +22,14 @@ actor PartFileWriter {
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
 
-    init(directory: PartDirectory, name: String, thread: ThreadExecutor, wantsSHA512: Bool) {
+    init(
+        directory: PartDirectory, name: String, thread: ThreadExecutor,
+        hashing algorithms: [DigestAlgorithm]
+    ) {
         self.directory = directory
         self.name = name
         self.thread = thread
-        digest = RunningDigest(wantsSHA512: wantsSHA512)
+        digest = RunningDigest(algorithms)
     }
 
     deinit {
@@ -36,28 +39,14 @@ actor PartFileWriter {
     }
 
     func create() throws(UploadError) {
-        let opened = open(
-            directory.path + "/" + name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard opened >= 0 else { throw UploadError(errno: errno, operation: "open") }
-        descriptor = opened
+        descriptor = try FileCalls.opened(
+            directory.path + "/" + name, O_RDWR | O_CREAT | O_EXCL)
     }
 
     /// Adds bytes at the end; not yet durable.
     func write(_ bytes: [UInt8]) throws(UploadError) {
         digest.update(bytes)
-        var written = 0
-        while written < bytes.count {
-            let count = bytes.withUnsafeBytes { buffer in
-                pwrite(
-                    descriptor, UnsafeRawBufferPointer(rebasing: buffer[written...]).baseAddress,
-                    buffer.count - written, off_t(byteCount + written))
-            }
-            if count > 0 {
-                written += count
-            } else if errno != EINTR || count == 0 {
-                throw UploadError(errno: count == 0 ? EIO : errno, operation: "pwrite")
-            }
-        }
+        try FileCalls.write(bytes, to: descriptor, at: byteCount)
         byteCount += bytes.count
     }
 
@@ -72,8 +61,7 @@ actor PartFileWriter {
 
     /// Makes the bytes and the directory's entry durable; from here on the file stays.
     func keep() throws(UploadError) {
-        let status = DurableSync.file(descriptor)
-        guard status == 0 else { throw UploadError(errno: status, operation: "fdatasync") }
+        try FileCalls.sync(descriptor)
         try directory.sync()
         isKept = true
     }
@@ -88,26 +76,13 @@ actor PartFileWriter {
 }
 
 /// A part's file, read while its writer holds it open.
-private struct FileSource: ArchiveSource {
+struct FileSource: ArchiveSource {
     let descriptor: Int32
     let byteCount: Int
 
     func read(at offset: Int, count: Int) throws -> [UInt8] {
-        var number: Int32 = 0
-        let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-            while filled < count {
-                let rest = UnsafeMutableRawBufferPointer(
-                    rebasing: UnsafeMutableRawBufferPointer(buffer)[filled..<count])
-                let got = pread(descriptor, rest.baseAddress, rest.count, off_t(offset + filled))
-                if got > 0 {
-                    filled += got
-                } else if got == 0 || errno != EINTR {
-                    number = got == 0 ? EIO : errno
-                    return
-                }
-            }
-        }
-        guard number == 0 else { throw UploadError(errno: number, operation: "pread") }
+        let bytes = try FileCalls.read(descriptor, at: offset, count: count)
+        guard bytes.count == count else { throw UploadError.io(errno: EIO, operation: "pread") }
         return bytes
     }
 }

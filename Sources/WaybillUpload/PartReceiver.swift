@@ -38,8 +38,7 @@ package final class PartReceiver {
     init(directory: PartDirectory, demand: PartDemand) {
         self.directory = directory
         self.demand = demand
-        running = RunningDigest(
-            wantsSHA512: demand.expected.contains { $0.algorithm == .sha512 })
+        running = RunningDigest(demand.expected.map(\.algorithm))
     }
 
     /// Makes room for what is announced, as far as it will stay in memory.
@@ -124,7 +123,7 @@ package final class PartReceiver {
     private func flush() async throws(UploadError) {
         if file == nil {
             file = try await directory.makeFile(
-                wantsSHA512: demand.expected.contains { $0.algorithm == .sha512 })
+                hashing: demand.expected.map(\.algorithm))
         }
         guard !pending.isEmpty else { return }
         let piece = pending

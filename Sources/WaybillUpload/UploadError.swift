@@ -28,6 +28,20 @@ package enum UploadError: Error, Sendable {
     case alreadyComplete
     /// The database was asked for a bundle that is not on this server, and did not answer.
     case historyUnavailable
+    /// The device has no such upload.
+    case uploadUnknown
+    /// The upload was ended, replaced or has expired.
+    case uploadGone
+    /// All bytes of the upload are here already.
+    case uploadComplete(offset: Int)
+    /// The bytes are not those that come next.
+    case offsetMismatch(expected: Int, provided: Int)
+    /// The sender contradicts what was said of the upload's length before.
+    case lengthMismatch(offset: Int)
+    /// Another request for the same upload has come.
+    case takenOver
+    /// A concatenation of what is no complete piece of this device.
+    case notConcatenable
     /// No room for the part's file, or the disk's floor is reached.
     case diskFull
     /// More is waiting to be settled than may wait.
@@ -61,10 +75,11 @@ package enum UploadError: Error, Sendable {
     package var isRetryable: Bool {
         switch self {
         case .tooLarge, .digestMismatch, .refused, .conflict, .pastDeclared, .shortOfDeclared,
-            .bundleTooLarge, .tooManyParts, .notDeclared, .alreadyComplete:
+            .bundleTooLarge, .tooManyParts, .notDeclared, .alreadyComplete, .uploadUnknown,
+            .uploadGone, .uploadComplete, .lengthMismatch, .notConcatenable:
             false
         case .diskFull, .backlogFull, .draining, .io, .noThread, .tooManyOpen,
-            .historyUnavailable:
+            .historyUnavailable, .offsetMismatch, .takenOver:
             true
         case .queue(let error): error.isRetryable || error.isFatal || error == .closed
         }
@@ -91,6 +106,13 @@ package enum UploadError: Error, Sendable {
         case .notDeclared: "not_declared"
         case .alreadyComplete: "already_complete"
         case .historyUnavailable: "history_unavailable"
+        case .uploadUnknown: "upload_unknown"
+        case .uploadGone: "upload_gone"
+        case .uploadComplete: "upload_complete"
+        case .offsetMismatch: "offset_mismatch"
+        case .lengthMismatch: "length_mismatch"
+        case .takenOver: "taken_over"
+        case .notConcatenable: "not_concatenable"
         case .diskFull: "disk_full"
         case .backlogFull: "backlog_full"
         case .draining: "draining"
@@ -105,10 +127,12 @@ package enum UploadError: Error, Sendable {
 package enum OpenLimit: Sendable, Equatable, CustomStringConvertible {
     case bundles(max: Int)
     case bytes(max: Int)
+    case pieces(max: Int)
 
     package var description: String {
         switch self {
         case .bundles(let max): "a device has at most \(max) unfinished bundles"
+        case .pieces(let max): "a device has at most \(max) uploads that are to be concatenated"
         case .bytes(let max): "the unfinished bundles of a device have at most \(max) bytes"
         }
     }
@@ -130,6 +154,14 @@ extension UploadError: CustomStringConvertible {
         case .notDeclared(nil): "the bundle was not declared"
         case .alreadyComplete: "all parts of the bundle are here"
         case .historyUnavailable: "the database does not say whether it knows the bundle"
+        case .uploadUnknown: "there is no such upload"
+        case .uploadGone: "the upload was ended"
+        case .uploadComplete: "all bytes of the upload are here"
+        case .offsetMismatch(let expected, let provided):
+            "the next byte is number \(expected), not \(provided)"
+        case .lengthMismatch: "another length was told before"
+        case .takenOver: "another request for the same upload has come"
+        case .notConcatenable: "only complete pieces can be concatenated"
         case .diskFull: "no room for the part"
         case .backlogFull: "too much is waiting to be settled"
         case .draining: "nothing new is let in"

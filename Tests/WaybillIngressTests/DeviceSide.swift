@@ -56,6 +56,8 @@ struct DeviceSide: Sendable {
                         path: scratch + ".bundles", partsPath: scratch, isHandedOver: { _ in false }
                     ),
                     previous: previous,
+                    uploads: try Uploads(
+                        path: scratch + ".uploads", partsPath: scratch, queued: []),
                     options: UploadOptions(inlineBytesMax: inlineBytesMax, limits: limits)),
                 registry: registry, directory: store, receipts: store, bell: bell,
                 keyRing: ReceiptKeyRing(store: store), gate: gate,

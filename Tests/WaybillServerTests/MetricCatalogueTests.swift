@@ -21,6 +21,7 @@ import Testing
             #expect(
                 [
                     "_total", "_seconds", "_bytes", "_letters", "_connections", "_bundles",
+                    "_uploads",
                 ].contains { name.hasSuffix($0) },
                 "\(name) does not end with its unit")
         }

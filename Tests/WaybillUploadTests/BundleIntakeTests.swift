@@ -29,6 +29,8 @@ import WaybillSealing
                 open: try OpenBundles(
                     path: bundles.path, partsPath: scratch.path, isHandedOver: { _ in false }),
                 previous: previous,
+                uploads: try Uploads(
+                    path: bundles.path + "/uploads", partsPath: scratch.path, queued: []),
                 options: UploadOptions(
                     inlineBytesMax: BundleIntakeTests.inlineMax, limits: limits))
         }

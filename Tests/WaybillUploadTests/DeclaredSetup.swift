@@ -33,11 +33,14 @@ struct DeclaredSetup: Sendable {
             queue.find(key).map { $0.state != .lost } ?? false
         }
         let live = queue.messages.flatMap { $0.parts.compactMap(\.fileName) }
+        let uploads = try Uploads(
+            path: bundles.path + "/uploads", partsPath: parts.path, queued: Set(live))
         intake = BundleIntake(
             queue: queue,
             directory: try PartDirectory(
-                path: parts.path, keeping: open.fileNames.union(live)),
-            open: open, previous: previous, options: options)
+                path: parts.path,
+                keeping: open.fileNames.union(live).union(uploads.fileNames)),
+            open: open, previous: previous, uploads: uploads, options: options)
     }
 
     /// What a restart finds on the same disk.
