@@ -52,6 +52,24 @@ struct UploadAnswers: Sendable {
         return response
     }
 
+    /// As ``created(_:)`` or ``appended(_:)``; where there may be a body it is the bundle's status.
+    func unfinished(
+        _ standing: UploadStanding, in intake: BundleIntake, isCreation: Bool
+    ) -> Response {
+        var response = isCreation ? created(standing) : appended(standing)
+        guard dialect != .tus, response.status == .created, let key = standing.plan.bundleKey,
+            let bundle = intake.find(key)
+        else { return response }
+        tell(bundle, key.bundleID, in: &response)
+        return response
+    }
+
+    private func tell(_ bundle: BundleStanding, _ id: BundleID, in response: inout Response) {
+        let answer = JSONAnswer.response(text: JSONAnswer.text(bundle, of: id, base: base))
+        response.body = answer.body
+        response.headers[.contentType] = answer.headers[.contentType]
+    }
+
     /// These bytes are here, and more are to come.
     func appended(_ standing: UploadStanding) -> Response {
         switch dialect {
@@ -70,10 +88,7 @@ struct UploadAnswers: Sendable {
         else { return isCreation ? created(standing) : appended(standing) }
         let isBundle = target.partCount == 1
         var response = response(Self.status(part, isBundle: isBundle), standing)
-        let answer = JSONAnswer.response(
-            text: JSONAnswer.text(part.standing, of: target.bundleID, base: base))
-        response.body = answer.body
-        response.headers[.contentType] = answer.headers[.contentType]
+        tell(part.standing, target.bundleID, in: &response)
         response.headers[.location] =
             isBundle ? "\(base)/v1/bundles/\(target.bundleID)" : location(standing.id)
         let digests = try await intake.digests(of: standing)
@@ -138,6 +153,10 @@ struct UploadAnswers: Sendable {
 
     /// An answer with the fields that each has in this dialect.
     func response(_ status: HTTPResponse.Status, _ standing: UploadStanding? = nil) -> Response {
+        Response(status: status, headers: fields(standing))
+    }
+
+    private func fields(_ standing: UploadStanding? = nil) -> HTTPFields {
         var fields: HTTPFields = [:]
         switch dialect {
         case .tus:
@@ -154,7 +173,7 @@ struct UploadAnswers: Sendable {
             }
         }
         if let standing { fields[.uploadOffset] = String(standing.mark.offset) }
-        return Response(status: status, headers: fields)
+        return fields
     }
 
     /// Seconds until an upload is given up.
@@ -172,13 +191,17 @@ struct UploadAnswers: Sendable {
         } catch let error as UploadError {
             throw refusal(error)
         } catch let problem as Problem {
-            throw ProblemWithFields(problem, response(.badRequest).headers)
+            throw ProblemWithFields(problem, fields())
         }
     }
 
-    private func refusal(_ error: UploadError) -> ProblemWithFields {
+    /// - Parameter isComplete: all bytes of the upload are here, and it is what they are that is refused.
+    func refusal(_ error: UploadError, isComplete: Bool = false) -> ProblemWithFields {
         var problem = Problem(error)
-        var fields = response(.badRequest).headers
+        var fields = fields()
+        if isComplete, case .ietf(let version) = dialect {
+            version.tell(isComplete: true, in: &fields)
+        }
         switch error {
         case .offsetMismatch(let offset, _), .lengthMismatch(let offset):
             fields[.uploadOffset] = String(offset)

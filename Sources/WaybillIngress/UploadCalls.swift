@@ -84,6 +84,7 @@ struct UploadCalls: Sendable {
             let device = try call.device
             try device.check(epoch: fields.target?.epoch)
             var plan = try plan(call, fields.target)
+            plan.endsAtLength = true
             plan.metadata = fields.metadata
             plan.concatenation = fields.concatenation
             if case .concatenation(let pieces) = fields.kind {
@@ -145,9 +146,24 @@ struct UploadCalls: Sendable {
                 terms.expected = try DigestField.expectations(in: headers, [.contentDigest])
                 terms.expectedOfAll = try DigestField.expectations(in: headers, [.reprDigest])
             }
-            return try await append(
-                call, answers, try await id(call, beginningAt: offset), terms, isCreation: false)
+            let id = try await id(call, beginningAt: offset)
+            if dialect == .tus, try isConcatenation(id, call) {
+                throw Problem(.forbidden, "Nothing can be added to a concatenation.")
+            }
+            do {
+                return try await append(call, answers, id, terms, isCreation: false)
+            } catch let UploadError.uploadComplete(end)
+                where dialect == .tus && end == offset && terms.announced ?? 0 == 0
+            {
+                // Nothing more was to be added: the answer before was lost.
+                return answers.appended(try await intake.upload(id, of: try call.device.deviceID))
+            }
         }
+    }
+
+    private func isConcatenation(_ id: UploadID, _ call: DeviceCall) throws -> Bool {
+        let plan = intake.plan(of: id, of: try call.device.deviceID)
+        return plan?.concatenation.map { $0 != "partial" } ?? false
     }
 
     private static func checkType(_ headers: HTTPFields, _ wanted: String) throws(Problem) {
@@ -191,14 +207,15 @@ struct UploadCalls: Sendable {
             }
             switch try await append.finish() {
             case .unfinished(let standing):
-                return isCreation ? answers.created(standing) : answers.appended(standing)
+                return answers.unfinished(standing, in: intake, isCreation: isCreation)
             case .finished(let outcome):
                 count(outcome, since: clock)
                 return try await answers.finished(outcome, intake, isCreation: isCreation)
             }
         } catch {
             await append.abandon()
-            throw error
+            guard append.isProcessing, let error = error as? UploadError else { throw error }
+            throw answers.refusal(error, isComplete: true)
         }
     }
 

@@ -104,7 +104,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
     package var isRetryable: Bool {
         switch self {
         case .databaseUnavailable, .backlogFull, .shuttingDown, .diskFull, .rateLimited,
-            .tooManyOpen, .requestTimeout, .internalError, .offsetConflict:
+            .tooManyOpen, .requestTimeout, .internalError:
             true
         default: false
         }

@@ -150,6 +150,11 @@ extension BundleIntake {
         try await visit(id, of: device, cut: nil) { _, _, standing in standing }.value
     }
 
+    /// What was said of an upload at its beginning; nil when the device has none of this name.
+    package func plan(of id: UploadID, of device: DeviceID) -> UploadPlan? {
+        uploads.find(id, of: device)?.file.plan
+    }
+
     /// The upload of a part to go on with; nil where none was begun.
     package func upload(of key: BundleKey, part: Int) -> UploadID? {
         uploads.current(key, part: part)?.id
@@ -166,15 +171,20 @@ extension BundleIntake {
         let visit = uploads.seize(id, cut)
         do {
             let value = try await uploads.turns.take(id) { () async throws(UploadError) -> Value in
-                let (fence, mark) = try await begin(file)
-                let standing = UploadStanding(id: id, plan: file.plan, mark: mark)
+                var (fence, mark) = try await begin(file)
+                if file.plan.endsAtLength, mark.phase == .receiving, mark.byteCount == mark.offset {
+                    // Its last byte came, and the end of its request did not.
+                    mark = try await file.end(fence, expecting: [], .received)
+                    uploads.note(id, mark)
+                }
                 // Its bytes are here, and something kept them from their bundle.
                 if mark.phase == .received {
                     await finishSoon(file, mark)
-                    return try await body(
-                        file, fence, UploadStanding(id: id, plan: file.plan, mark: await file.mark))
+                    mark = await file.mark
+                    guard mark.phase != .ended else { throw .uploadGone }
                 }
-                return try await body(file, fence, standing)
+                return try await body(
+                    file, fence, UploadStanding(id: id, plan: file.plan, mark: mark))
             }
             return (value, visit)
         } catch {

@@ -41,7 +41,10 @@ extension BundleIntake {
     /// Ends what nobody went on with, forgets what was told long enough, and tries again what something
     /// kept from its end.
     private func sweepUploads(at now: Timestamp, expiring oldest: Timestamp) async {
-        for upload in uploads.list(.received) {
+        let whole = uploads.list(.receiving).filter {
+            $0.plan.endsAtLength && $0.mark.byteCount == $0.mark.offset
+        }
+        for upload in uploads.list(.received) + whole {
             // Looking at it is enough; what stands in the way is logged there.
             _ = try? await self.upload(upload.id, of: upload.plan.deviceID)
         }

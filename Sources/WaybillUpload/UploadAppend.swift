@@ -49,6 +49,8 @@ package final class UploadAppend {
 
     /// Bytes of the upload, synced or not.
     private var offset: Int
+    /// All bytes of the upload are here: what goes wrong from then on is not the append's.
+    package private(set) var isProcessing = false
 
     fileprivate init(
         intake: BundleIntake, file: UploadFile, fence: UploadFile.Fence, visit: Int, terms: Terms,
@@ -117,20 +119,21 @@ package final class UploadAppend {
                 return .unfinished(UploadStanding(id: file.id, plan: file.plan, mark: mark))
             }
             guard isWhole else { throw .lengthMismatch(offset: mark.offset) }
+            isProcessing = true
             return .finished(
                 try await intake.finish(file, mark, expecting: terms.expectedOfAll))
         }
     }
 
     /// Ends an append whose body was cut off: what came stays, unless a digest of it was told.
-    ///
-    /// - Returns: how far the upload has come.
-    @discardableResult
-    package func abandon() async -> UploadStanding {
-        await file.abandon(fence)
-        intake.uploads.note(file.id, await file.mark)
+    package func abandon() async {
+        let isCurrent = await file.abandon(fence)
+        let mark = await file.mark
+        intake.uploads.note(file.id, mark)
         intake.uploads.release(file.id, visit)
-        return UploadStanding(id: file.id, plan: file.plan, mark: await file.mark)
+        guard isCurrent, file.plan.endsAtLength, mark.byteCount == mark.offset else { return }
+        // Nothing is missing but the end of the request; what stands in the way is logged there.
+        _ = try? await intake.upload(file.id, of: file.plan.deviceID)
     }
 }
 

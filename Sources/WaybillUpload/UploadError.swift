@@ -76,10 +76,11 @@ package enum UploadError: Error, Sendable {
         switch self {
         case .tooLarge, .digestMismatch, .refused, .conflict, .pastDeclared, .shortOfDeclared,
             .bundleTooLarge, .tooManyParts, .notDeclared, .alreadyComplete, .uploadUnknown,
-            .uploadGone, .uploadComplete, .lengthMismatch, .notConcatenable:
+            .uploadGone, .uploadComplete, .lengthMismatch, .notConcatenable, .offsetMismatch,
+            .takenOver:
             false
         case .diskFull, .backlogFull, .draining, .io, .noThread, .tooManyOpen,
-            .historyUnavailable, .offsetMismatch, .takenOver:
+            .historyUnavailable:
             true
         case .queue(let error): error.isRetryable || error.isFatal || error == .closed
         }

@@ -171,8 +171,10 @@ actor UploadFile {
     }
 
     /// Ends an append that was cut off; what came of it stays, unless its check is missing.
-    func abandon(_ fence: Fence) {
-        guard fence == self.fence else { return }
+    ///
+    /// - Returns: false if another one has begun.
+    func abandon(_ fence: Fence) -> Bool {
+        guard fence == self.fence else { return false }
         do throws(UploadError) {
             try settleAppend()
         } catch {
@@ -180,6 +182,7 @@ actor UploadFile {
             isLoaded = false
         }
         closeFile()
+        return true
     }
 
     /// The upload as one archive: its digests and its structure are checked.

@@ -56,6 +56,8 @@ package struct UploadPlan: Sendable, Equatable {
     package var expected: [ExpectedDigest]
     /// Digests that the device wants to be told at the end.
     package var wanted: [DigestAlgorithm]
+    /// With its last byte it is complete, as tus has it; else when the device says so.
+    package var endsAtLength: Bool
     /// `Upload-Metadata` as it was sent, for those who ask.
     package var metadata: String?
     /// `Upload-Concat` as it was sent, likewise.
@@ -66,8 +68,9 @@ package struct UploadPlan: Sendable, Equatable {
 
     package init(
         tenant: TenantID, tenantSlug: TenantSlug, deviceID: DeviceID, target: UploadTarget?,
-        expected: [ExpectedDigest] = [], wanted: [DigestAlgorithm] = [], metadata: String? = nil,
-        concatenation: String? = nil, createdAt: Timestamp, source: String?
+        expected: [ExpectedDigest] = [], wanted: [DigestAlgorithm] = [], endsAtLength: Bool = false,
+        metadata: String? = nil, concatenation: String? = nil, createdAt: Timestamp,
+        source: String?
     ) {
         self.tenant = tenant
         self.tenantSlug = tenantSlug
@@ -75,6 +78,7 @@ package struct UploadPlan: Sendable, Equatable {
         self.target = target
         self.expected = expected
         self.wanted = wanted
+        self.endsAtLength = endsAtLength
         self.metadata = metadata
         self.concatenation = concatenation
         self.createdAt = createdAt

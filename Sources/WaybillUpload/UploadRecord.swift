@@ -99,6 +99,7 @@ enum UploadRecord {
         }
         writer.integer(UInt8(plan.wanted.count))
         for algorithm in plan.wanted { writer.text(algorithm.rawValue) }
+        writer.integer(UInt8(plan.endsAtLength ? 1 : 0))
         writer.integer(UInt8(plan.target == nil ? 0 : 1))
         if let target = plan.target {
             writer.raw(target.bundleID.bytes)
@@ -121,11 +122,13 @@ enum UploadRecord {
             let createdAt = reader.integer(Int64.self), let source = reader.text(),
             let metadata = reader.text(), let concatenation = reader.text(),
             let expected = readExpected(&reader), let wanted = readWanted(&reader),
+            let endsAtLength = reader.integer(UInt8.self),
             let hasTarget = reader.integer(UInt8.self)
         else { return nil }
         var plan = UploadPlan(
             tenant: TenantID(tenant), tenantSlug: slug, deviceID: deviceID, target: nil,
-            expected: expected, wanted: wanted, metadata: metadata, concatenation: concatenation,
+            expected: expected, wanted: wanted, endsAtLength: endsAtLength == 1, metadata: metadata,
+            concatenation: concatenation,
             createdAt: Timestamp(microseconds: createdAt), source: source)
         guard hasTarget == 1 else { return plan }
         guard let bundleID = reader.raw(16).flatMap({ BundleID(bytes: $0) }),
