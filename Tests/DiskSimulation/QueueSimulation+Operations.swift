@@ -51,9 +51,10 @@ extension QueueSimulation {
             admissions[copy] = admission
             let told = told
             queue.enqueue(message) { result in told.withLock { $0.append(.answer(copy, result)) } }
+            // What is known already, or cannot be looked up, is answered at once: the next one of the
+            // same key follows nobody.
+            try listen()
         }
-        // What is known already is answered at once.
-        try listen()
         if number(0...3) > 0 { try workAndJudgeRefusals() }
     }
 
