@@ -81,7 +81,7 @@ struct LogRecovery {
             let path = SegmentName.path(in: options.directory, number)
             let file = try fileSystem.open(path, .existing)
             let byteCount = try file.byteCount()
-            guard let header = try readHeader(file) else {
+            guard let header = try SegmentHeader.read(file) else {
                 refuse(number, byteCount, .headerDamaged)
                 continue
             }
@@ -107,14 +107,6 @@ struct LogRecovery {
         }
         sources.reverse()
         outcome.logID = logID ?? randomBytes(16)
-    }
-
-    private func readHeader(_ file: any OpenFile) throws(LogError) -> SegmentHeader? {
-        for offset in [0, SegmentHeader.copyOffset] {
-            let bytes = try file.read(at: offset, count: SegmentHeader.byteCount)
-            if let header = try SegmentHeader.decode(bytes[...]) { return header }
-        }
-        return nil
     }
 
     private mutating func refuse(

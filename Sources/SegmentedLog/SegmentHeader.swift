@@ -76,6 +76,16 @@ struct SegmentHeader: Sendable, Equatable {
         return writer.bytes
     }
 
+    /// Reads a segment's header, from its second copy if need be; nil if both are damaged, `unreadable`
+    /// if a later version wrote it.
+    static func read(_ file: any OpenFile) throws(LogError) -> SegmentHeader? {
+        for offset in [0, copyOffset] {
+            let bytes = try file.read(at: offset, count: byteCount)
+            if let header = try decode(bytes[...]) { return header }
+        }
+        return nil
+    }
+
     /// Reads one copy; nil if it is damaged, `unreadable` if a later version wrote it.
     static func decode(_ bytes: ArraySlice<UInt8>) throws(LogError) -> SegmentHeader? {
         guard bytes.count == byteCount else { return nil }

@@ -120,8 +120,12 @@ extension SegmentedLog {
         _ number: UInt64, _ handle: (LogRecord) throws -> Void
     ) throws -> (faults: [RecoveryFault], lost: [LostRecord]) {
         var missing = MissingRecords()
-        if state.withLock({ $0.segments[number]?.isRewritten }) == true {
+        let (known, file) = try self.handle(of: number)
+        if known.isRewritten {
             missing.beginRewritten()
+        } else if let first = try firstSequence(known, file) {
+            // The first records may be those that are gone.
+            missing.begin(firstSequence: first, follows: false)
         }
         let (scan, info) = try scanAll(number) { record in
             missing.begin(firstSequence: record.sequence, follows: true)
@@ -174,8 +178,18 @@ extension SegmentedLog {
         let (info, file) = try handle(of: number)
         let base = SegmentHeader.recordsOffset
         let bytes = try file.read(at: base, count: Int(info.end) - base)
-        var scan = SegmentScan(segment: number, cipher: info.cipher, firstSequence: 1)
+        var scan = SegmentScan(
+            segment: number, cipher: info.cipher,
+            firstSequence: try firstSequence(info, file) ?? 1)
         try scan.run(bytes, limit: info.end, body)
         return (scan, info)
+    }
+
+    /// As the segment's header tells it; nil where what stands there is not that header any more.
+    private func firstSequence(
+        _ info: SegmentInfo, _ file: any OpenFile
+    ) throws(LogError) -> UInt64? {
+        let header = try SegmentHeader.read(file)
+        return header?.salt == info.salt ? header?.firstSequence : nil
     }
 }

@@ -49,6 +49,9 @@ package final class DiskQueue: BundleQueue {
 
     /// Damage that the opening found in the log, in words; empty after any ordinary crash.
     package let recoveryFaults: [String]
+    /// Damage in the log, in words: what the opening found, and what was found since where an index
+    /// was damaged, too, and had to be made again.
+    package var faults: [String] { recoveryFaults + indexing.faults }
     /// Bytes of an unfinished write that the opening cut off.
     package let recoveryTornBytes: Int
 
@@ -293,8 +296,10 @@ package final class DiskQueue: BundleQueue {
             let isKnown = known.map { $0.state != .lost } ?? false
             return (known, isKnown ? [] : shared.state.shelf.candidates(key.bundleID))
         }
-        guard case .success(let found) = lookUp(key, in: candidates) else { return known }
-        return found
+        guard !candidates.isEmpty else { return known }
+        if case .success(let found) = lookUp(key, in: candidates) { return found }
+        // An index that was made again meanwhile may have shown that it is lost.
+        return shared.withLock { $0.state.find(key) }
     }
 
     package func forget(_ key: BundleKey) {

@@ -1,5 +1,4 @@
 internal import Logging
-internal import Metrics
 internal import SegmentedLog
 internal import WaybillModel
 internal import WaybillThreads
@@ -53,6 +52,8 @@ final class Indexing: Sendable {
     /// The losses that are written down.
     let writtenLosses: Monitor<Int>
     let sparse = Monitor(SparseSegments())
+    /// Damage in words that was found when an index was made again, by segment.
+    let damage = Monitor<[UInt64: [String]]>([:])
 
     /// Bundles that go out of memory while the queue stands still, but for those of one device.
     private static let sliceMax = 256
@@ -227,53 +228,5 @@ final class Indexing: Sendable {
             rest = rest.dropFirst(slice.count)
         }
         return true
-    }
-
-    /// Makes an index anew from the segment's records. What is in neither is lost, and named by the
-    /// records behind it.
-    func rebuild(_ number: UInt64) throws(LogError) {
-        guard let segment = log.storedSegment(number) else {
-            return shared.update { $0.state.abandon(number) }
-        }
-        var bundles: [(sequence: UInt64, bundle: QueuedBundle)] = []
-        var settlements: [IndexedSettlement] = []
-        let damaged = try LogError.catching {
-            try log.scan(number) { record in
-                if let message = QueueRecord.decodeBundle(record.payload, withBytes: false),
-                    record.type == QueueRecord.bundleType
-                {
-                    bundles.append(
-                        (record.sequence, QueuedBundle(message, position: record.position)))
-                } else if let settlement = SettlementRecord(record.payload) {
-                    settlements += settlement.entries.map {
-                        IndexedSettlement(
-                            entry: $0, time: settlement.time, bytes: $0.bytes,
-                            record: record.sequence)
-                    }
-                }
-            }
-        }.lost
-        let built = try IndexBuild.make(
-            bundles: bundles, settlements: settlements, segment, logger)
-        let found = Set(bundles.map(\.sequence))
-        let names = damaged.compactMap { record in
-            BundleName(record.name).map { (record.sequence, $0) }
-        }
-        let gone = shared.update { shared -> [UInt64]? in
-            // Nor may it tell of what the segment was before it was written anew.
-            guard log.storedSegment(number)?.isSame(as: segment) == true else { return nil }
-            return shared.state.replaceIndex(
-                built, found: found, names: Dictionary(names) { first, _ in first }, at: .now)
-        }
-        guard let gone else { return }
-        logger.error(
-            "an index of the log was damaged and has been made again",
-            metadata: [
-                "queue.segment": "\(number)", "queue.lost": "\(gone.count)",
-                "queue.named": "\(names.count)",
-            ])
-        guard !gone.isEmpty else { return }
-        Counter(label: "waybill_bundles_lost_total").increment(by: gone.count)
-        wake()
     }
 }

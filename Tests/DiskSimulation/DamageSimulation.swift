@@ -245,7 +245,9 @@ package final class DamageSimulation {
         guard queue.backlog.bundles == 0 else {
             throw ModelMismatch("after \(wasDamaged) \(queue.backlog.bundles) are stuck")
         }
-        for key in keys { try account(for: key, faults) }
+        // Where an index was torn, too, damage is found when its rows are needed first.
+        let all = queue.faults
+        for key in keys { try account(for: key, all) }
     }
 
     private func receive(_ delivery: Delivery, _ faults: [String]) throws {

@@ -126,6 +126,9 @@ package final class QueueSimulation {
         if let violation = checker.violations.first { throw ModelMismatch(violation) }
         // A status may read the disk, which may be what cuts the power.
         guard let queue, queue.status.isHealthy, !disk.isOut else { return }
+        guard queue.faults.isEmpty else {
+            throw ModelMismatch("a disk that keeps its word has \(queue.faults)")
+        }
         let comparison = timeJumped ? .whole : nextComparison()
         timeJumped = false
         try disk.observe { () throws(ModelMismatch) in

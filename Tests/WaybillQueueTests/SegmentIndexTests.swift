@@ -180,6 +180,59 @@ import WaybillThreads
         #expect(seen.sorted() == Array(1...150))
     }
 
+    /// Writes over a file from there on.
+    private func overwrite(_ name: String, at offset: Int, with bytes: Data) throws {
+        let path = URL(filePath: fixture.options().directory).appending(path: name)
+        let file = try FileHandle(forUpdating: path)
+        try file.seek(toOffset: UInt64(offset))
+        try file.write(contentsOf: bytes)
+        try file.close()
+    }
+
+    /// Of the segment only the last record is left, and not those that name the others; the index has
+    /// its rows.
+    @Test func case08WhatADamagedIndexStillTellsOfDamagedRecordsIsNamed() async throws {
+        let queue = try await fill()
+        defer { queue.close() }
+        let index = try #require(queue.shared.withLock { $0.state.shelf[2]?.index })
+        let last = try #require(try index.readRow(of: index.readSequences().last ?? 0))
+        let end = Int(last.bundle.position.offset)
+        try overwrite(
+            "0000000000000002.seg", at: 8192, with: Data(repeating: 0x5a, count: end - 8192))
+        // Behind the header, the summary, three devices and the rows stand the hashes.
+        let hashes = 512 + (40 + 16) + (3 * 32 + 16) + (IndexRow.byteCount * index.bundleCount + 16)
+        try overwrite("0000000000000002.idx", at: hashes, with: Data(repeating: 0x5a, count: 8))
+        #expect(queue.find(last.bundle.key)?.state == .queued, "its record is whole")
+        let lost = queue.lostBundles
+        #expect(lost.count == index.bundleCount - 1)
+        #expect(lost.allSatisfy { queue.find($0.key)?.state == .lost })
+        #expect(queue.recoveryFaults.isEmpty && queue.faults.count == 1)
+        let delivered = try drain(queue).values.flatMap(\.self)
+        #expect((delivered + lost.map(\.key.bundleID.low)).sorted() == Array(1...150))
+    }
+
+    /// As above, and the rows are gone too: nobody knows any more what the records were.
+    @Test func case08DamageThatNothingNamesIsToldByItsSequences() async throws {
+        let queue = try await fill()
+        defer { queue.close() }
+        let index = try #require(queue.shared.withLock { $0.state.shelf[2]?.index })
+        let sequences = try index.readSequences().all
+        let last = try #require(try index.readRow(of: sequences.last ?? 0))
+        let end = Int(last.bundle.position.offset)
+        try overwrite(
+            "0000000000000002.seg", at: 8192, with: Data(repeating: 0x5a, count: end - 8192))
+        let rows = 512 + (40 + 16) + (3 * 32 + 16)
+        try overwrite("0000000000000002.idx", at: rows, with: Data(repeating: 0x5a, count: 8))
+        let delivered = try drain(queue).values.flatMap(\.self)
+        #expect(delivered.count == 150 - (sequences.count - 1))
+        // The names behind the last record are those of the batch before it.
+        #expect(queue.lostBundles.map(\.sequence) == [sequences[sequences.count - 2]])
+        // The segment's manifest was the first of them.
+        let missing = sequences[0] - 1..<sequences[sequences.count - 1]
+        #expect(
+            queue.faults == ["segment 2: damaged, bytes 8192..<\(end), sequences \(missing)"])
+    }
+
     @Test func case10BundlesOfASegmentThatIsGoneAreNamedAndTheirDeviceMaySendThemAgain()
         async throws
     {
