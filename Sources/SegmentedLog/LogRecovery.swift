@@ -194,7 +194,10 @@ struct LogRecovery {
         for number in left {
             try fileSystem.unlink(SegmentName.path(in: options.directory, number))
         }
-        if !left.isEmpty { try fileSystem.syncDirectory(options.directory, at: .finishedDeletions) }
+        // Those that are gone already may come back by a power cut: no later manifest would know them.
+        if !deleted.isEmpty {
+            try fileSystem.syncDirectory(options.directory, at: .finishedDeletions)
+        }
         sources.removeAll { deleted.contains($0.number) }
         for number in deleted { unreadable[number] = nil }
         outcome.report.faults.removeAll { deleted.contains($0.segment) }
@@ -293,7 +296,8 @@ struct LogRecovery {
         outcome.report.records += scan.records
         outcome.nextSequence = max(outcome.nextSequence, scan.lastSequence + 1)
         let end = try judge(source, scan, bytes, limit: limit, cut: cut)
-        let behind = kept.last.map { $0.position.frameEnd } ?? end
+        // A deletion behind a hole is acted upon by now: it stays until a later manifest says the same.
+        let behind = max(end, scan.end)
         outcome.segments[source.number] = SegmentInfo(
             cipher: source.cipher, end: end,
             fileBytes: isLast ? giveBack(source, from: behind) : source.byteCount,
