@@ -41,9 +41,16 @@ extension BundleIntake {
             return try await create(plan, byteCount)
         }
         let made = try await turns.take(key) { () async throws(UploadError) -> UploadStanding in
-            try await declare(target, plan, byteCount)
-            try checkRoom(for: plan, adding: charged)
-            return try await create(plan, byteCount)
+            let declared = open.find(key)?.declared(target.part)?.byteCount
+            try checkRoom(for: plan, adding: declared == nil ? charged : 0)
+            let isNew = try await declare(target, plan, byteCount)
+            do throws(UploadError) {
+                return try await create(plan, byteCount)
+            } catch {
+                // Where even that cannot be written the bundle expires.
+                if isNew { try? await open.giveUp(key) }
+                throw error
+            }
         }
         for other in uploads.all(key, part: target.part)
         where other.id != made.id && other.mark.phase == .receiving && other.mark.offset == 0 {
@@ -65,9 +72,11 @@ extension BundleIntake {
     var partBytesMax: Int { min(options.limits.partBytesMax, options.limits.bundleBytesMax) }
 
     /// Finds the part in its bundle; a bundle that nobody knows is declared, sizes unknown.
+    ///
+    /// - Returns: true for one that was declared.
     private func declare(
         _ target: UploadTarget, _ plan: UploadPlan, _ byteCount: Int?
-    ) async throws(UploadError) {
+    ) async throws(UploadError) -> Bool {
         let key = BundleKey(deviceID: plan.deviceID, bundleID: target.bundleID)
         if let opened = open.find(key) {
             guard
@@ -81,14 +90,16 @@ extension BundleIntake {
                 throw byteCount > known
                     ? .pastDeclared(byteCount: known) : .shortOfDeclared(byteCount: known)
             }
-            return
+            return false
         }
         guard let partCount = target.partCount else {
-            return try check(target, byteCount, in: try await handedOver(key))
+            try check(target, byteCount, in: try await handedOver(key))
+            return false
         }
         if let known = await knownBundle(key) {
             guard known.parts.count == partCount else { throw .conflict }
-            return try check(target, byteCount, in: known)
+            try check(target, byteCount, in: known)
+            return false
         }
         guard (1...partCount).contains(target.part) else {
             throw .notDeclared(partCount: partCount)
@@ -104,6 +115,7 @@ extension BundleIntake {
                     repeating: DeclaredPart(byteCount: nil, digest: nil), count: partCount),
                 declaredAt: plan.createdAt, source: plan.source),
             limits: options.limits, besides: charge(of: plan.deviceID).byteCount)
+        return true
     }
 
     /// A part of a bundle that is complete: its bytes are only compared.

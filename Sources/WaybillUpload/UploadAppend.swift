@@ -109,7 +109,7 @@ package final class UploadAppend {
         defer { intake.uploads.release(file.id, visit) }
         let isLast = terms.isLast ?? (byteCount == offset)
         let isWhole = byteCount ?? offset == offset
-        return try await intake.uploads.turns.take(file.id) {
+        let outcome = try await intake.uploads.turns.take(file.id) {
             () async throws(UploadError) -> Outcome in
             let mark = try await file.end(
                 fence, expecting: terms.expected, isLast && isWhole ? .received : .receiving)
@@ -123,6 +123,11 @@ package final class UploadAppend {
             return .finished(
                 try await intake.finish(file, mark, expecting: terms.expectedOfAll))
         }
+        if case .finished = outcome, let key = file.plan.bundleKey {
+            // What was begun and got no byte has nothing to wait for.
+            await intake.endUploads(of: key, part: file.plan.target?.part)
+        }
+        return outcome
     }
 
     /// Ends an append whose body was cut off: what came stays, unless a digest of it was told.
@@ -172,10 +177,11 @@ extension BundleIntake {
             throw .offsetMismatch(expected: mark.offset, provided: offset)
         }
         let end = terms.announced.map { mark.offset + $0 }
-        var known = mark.byteCount
-        if known == nil, let key = standing.plan.bundleKey, let part = standing.plan.target?.part {
-            known = open.find(key)?.declared(part)?.byteCount
+        var declared: Int?
+        if let key = standing.plan.bundleKey, let part = standing.plan.target?.part {
+            declared = open.find(key)?.declared(part)?.byteCount
         }
+        var known = mark.byteCount ?? declared
         if let told = terms.byteCount {
             guard known ?? told == told, told >= mark.offset else {
                 throw .lengthMismatch(offset: mark.offset)
@@ -189,7 +195,7 @@ extension BundleIntake {
         }
         let bytesMax = partBytesMax
         guard max(known ?? 0, end ?? 0) <= bytesMax else { throw .tooLarge(bytesMax: bytesMax) }
-        if mark.byteCount == nil {
+        if mark.byteCount ?? declared == nil {
             try checkRoom(for: standing.plan, adding: max(known ?? 0, end ?? 0) - mark.offset)
         }
         return known

@@ -324,6 +324,47 @@ import WaybillQueue
         try await setup.declare(.random(), [[1]])
     }
 
+    @Test func bytesThatWereDeclaredCountOnce() async throws {
+        var options = UploadOptions()
+        options.limits.openBytesMax = body.count
+        let setup = try DeclaredSetup(options)
+        try await setup.declare(id, [body])
+        let upload = try await setup.intake.beginUpload(
+            setup.plan(id, of: nil), byteCount: body.count
+        ).id
+        #expect(try await setup.append(body, to: upload, at: 0, isLast: true).state == .queued)
+    }
+
+    @Test func aBundleThatFindsNoRoomIsNotDeclared() async throws {
+        var options = UploadOptions()
+        options.limits.openBytesMax = 10
+        let setup = try DeclaredSetup(options)
+        #expect(
+            try await failure {
+                _ = try await setup.intake.beginUpload(setup.plan(id), byteCount: 11)
+            } == "too_many_open")
+        #expect(setup.intake.find(setup.key(id)) == nil)
+    }
+
+    @Test func anUploadThatGotNoByteEndsWithThePart() async throws {
+        let old = try await setup.begin(id)
+        try await setup.append(body[..<4000], to: old, at: 0)
+        let new = try await setup.begin(id)
+        try await setup.append(body[4000...], to: old, at: 4000, isLast: true)
+        #expect(try await failure { _ = try await setup.offset(of: new) } == "upload_gone")
+    }
+
+    @Test func aLastByteWhoseRequestNeverEndedIsTheLastAllTheSame() async throws {
+        var plan = try setup.plan(id)
+        plan.endsAtLength = true
+        let upload = try await setup.intake.beginUpload(plan, byteCount: body.count).id
+        let append = try await setup.intake.append(
+            to: upload, of: setup.device, UploadAppend.Terms(offset: 0), cut: nil)
+        try await setup.write(body, append)
+        await append.abandon()
+        #expect(setup.intake.find(setup.key(id))?.state == .queued)
+    }
+
     @Test func aDeviceHasSoManyPieces() async throws {
         for _ in 0..<BundleIntake.piecesMax {
             _ = try await setup.intake.beginUpload(setup.plan(nil), byteCount: 0)
