@@ -77,7 +77,10 @@ extension Setting {
             defaultText: "info"),
         Setting(key: "log-format", summary: "json or text", defaultText: "json"),
         Setting(
-            key: "segment-bytes", summary: "size at which a log segment is closed",
+            key: "segment-bytes",
+            summary:
+                "size at which a log segment is closed; one more is kept ready, and the first after a "
+                + "start has at most 8 MiB",
             defaultText: "64MiB"),
         Setting(
             key: "inline-bytes-max", summary: "parts up to this go straight into the log",
@@ -102,11 +105,12 @@ extension Setting {
             key: "open-bundles-max", summary: "unfinished bundles of a device",
             defaultText: "8"),
         Setting(
-            key: "open-bytes-max", summary: "bytes of a device's unfinished bundles, as declared",
+            key: "open-bytes-max",
+            summary: "bytes of a device's unfinished bundles and uploads, as declared or received",
             defaultText: "1GiB"),
         Setting(
             key: "open-bundle-days",
-            summary: "unfinished bundles expire after these days without progress",
+            summary: "unfinished bundles and uploads expire after these days without progress",
             defaultText: "30"),
         Setting(
             key: "bundle-transactions-max", summary: "transactions in one bundle",

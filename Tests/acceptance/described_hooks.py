@@ -4,6 +4,7 @@ Loaded by schemathesis itself (schemathesis.toml). Some of the calls are left as
 so that refusals are seen, too. What to use comes in WAYBILL_TEST_FUZZ, as JSON.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -72,6 +73,14 @@ def before_call(context, case, kwargs):
         give_up_old_ones()
     elif operation == "PUT /v1/bundles/{id}/parts/{n}":
         send_part(case, choice)
+    elif operation == "POST /v1/uploads":
+        give_up_old_ones()
+        case.headers["Upload-Metadata"] = metadata(new_id())
+    elif operation.endswith(" /v1/uploads/{id}"):
+        case.path_parameters["id"] = upload()
+    elif operation.endswith(" /v1/bundles/{id}/parts/{n}"):
+        case.path_parameters["id"] = declare([b"x" * 100])
+        case.path_parameters["n"] = 1
     elif operation.endswith(" /v1/bundles/{id}"):
         case.path_parameters["id"] = random.choice([*known, *unfinished])
     elif operation == "POST /v1/enrollments":
@@ -129,6 +138,18 @@ def declare(parts):
     if answer.status_code == 201:
         unfinished.append(bundle_id)
     return bundle_id
+
+
+def metadata(bundle_id):
+    return "bundle_id " + base64.b64encode(bundle_id.encode()).decode()
+
+
+def upload():
+    """The name of an upload of 100 bytes that has none yet."""
+    give_up_old_ones()
+    answer = DEVICE.http.post(DEVICE.base + "/v1/uploads", timeout=30, headers={
+        "Tus-Resumable": "1.0.0", "Upload-Length": "100", "Upload-Metadata": metadata(new_id())})
+    return answer.headers.get("Location", "/none").rsplit("/", 1)[1]
 
 
 def send_part(case, choice):

@@ -11,10 +11,12 @@ package struct BundleRecipe: Sendable, Equatable {
     package var fault: BundleFault?
     package var resend: Resend?
     package var cut: Cut?
+    /// Its parts go as resumable uploads.
+    package var isResumable: Bool
 
     package init(
         number: Int, device: Int, sequence: Int64, shape: Int, fault: BundleFault? = nil,
-        resend: Resend? = nil, cut: Cut? = nil
+        resend: Resend? = nil, cut: Cut? = nil, isResumable: Bool = false
     ) {
         self.number = number
         self.device = device
@@ -23,6 +25,7 @@ package struct BundleRecipe: Sendable, Equatable {
         self.fault = fault
         self.resend = resend
         self.cut = cut
+        self.isResumable = isResumable
     }
 
     /// When the same bytes go a second time.

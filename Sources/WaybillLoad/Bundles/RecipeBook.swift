@@ -42,11 +42,13 @@ package struct RecipeBook: RecipeSource {
         let isCut = generator.unit() < faults.cut
         let isCutWithin = generator.next() & 1 == 0
         let cutAt = generator.unit()
+        let isResumable = generator.unit() < plan.resumableShare
         if let fault, fault.isRefused { resend = nil }
         return BundleRecipe(
             number: number, device: number % plan.devices,
             sequence: Int64(number / plan.devices) + 1, shape: shape, fault: fault,
-            resend: resend, cut: isCut ? isCutWithin ? .within(cutAt) : .beforeAnswer : nil)
+            resend: resend, cut: isCut ? isCutWithin ? .within(cutAt) : .beforeAnswer : nil,
+            isResumable: isResumable)
     }
 
     /// The shape of a bundle.

@@ -61,6 +61,7 @@ extension LoadPlan {
         case identifiers, seed, listeners, objectives, chaos
         case warmupSeconds = "warmup_seconds"
         case durationSeconds = "duration_seconds"
+        case resumableShare = "resumable_share"
         case binaryShare = "binary_share"
         case sealsInAdvance = "seals_in_advance"
         case holdsListeners = "holds_listeners"
@@ -82,6 +83,7 @@ extension LoadPlan {
         try members.read(.mix, into: &mix)
         try members.read(.faults, into: &faults)
         try members.read(.compression, into: &compression)
+        try members.read(.resumableShare, into: &resumableShare)
         try members.read(.binaryShare, into: &binaryShare)
         try members.read(.identifiers, into: &identifiers)
         try members.read(.seed, into: &seed)

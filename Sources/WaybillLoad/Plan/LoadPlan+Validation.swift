@@ -13,6 +13,7 @@ extension LoadPlan {
         problems.check((1...10_000).contains(readers), "readers is 1 to 10,000")
         problems.check(warmupSeconds >= 0, "warmup_seconds is at least 0")
         problems.check(settleSeconds >= 0, "settle_seconds is at least 0")
+        problems.check((0...1).contains(resumableShare), "resumable_share is 0 to 1")
         problems.check((0...1).contains(binaryShare), "binary_share is 0 to 1")
         problems.check((listeners ?? 0) >= 0, "listeners is at least 0")
         checkLength(&problems)

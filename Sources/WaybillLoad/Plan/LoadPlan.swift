@@ -21,6 +21,8 @@ package struct LoadPlan: Codable, Sendable, Equatable {
     package var mix: [BundleShape] = [BundleShape()]
     package var faults = FaultShares()
     package var compression = Compression.deflated
+    /// Of bundles whose parts go as resumable uploads: what a cut leaves is gone on with.
+    package var resumableShare = 0.0
     /// Transactions that carry a body instead of a payload.
     package var binaryShare = 0.0
     package var identifiers = IdentifierOrder.ordered

@@ -69,6 +69,12 @@ final class UploadJob {
         case whole, declare
         /// A part, from 0.
         case part(Int)
+        /// Begin the resumable upload of a bundle of one part, without a byte.
+        case begin
+        /// Ask how far the uploads have come.
+        case ask
+        /// The rest of a part, from 0, from that byte on.
+        case rest(Int, offset: Int)
         /// Take back a declared bundle of which a part was refused.
         case giveUp
     }
@@ -89,6 +95,9 @@ final class UploadJob {
     var step = Step.whole
     /// Of the declared parts.
     var missing: [Int] = []
+    let isResumable: Bool
+    /// What the server has said of each part: never less later on.
+    var told: [Int: Int] = [:]
     /// The receipt came before the answer.
     var hasReceipt = false
     /// Until the next try.
@@ -101,6 +110,7 @@ final class UploadJob {
         self.intended = intended ?? .min
         resend = recipe.resend
         cut = reason == .first ? recipe.cut : nil
+        isResumable = recipe.isResumable && reason == .first
     }
 
     var isPlanned: Bool { intended != .min }
@@ -112,6 +122,16 @@ final class UploadJob {
 
     /// Begins with the bundle's first request again.
     func rewind() {
-        step = bundle?.parts.count == 1 ? .whole : .declare
+        step =
+            bundle?.parts.count != 1 ? .declare : isResumable && reason == .first ? .begin : .whole
+    }
+
+    /// After trouble: a part may have come, or some of it.
+    func lookBack() {
+        switch step {
+        case .part: step = .declare
+        case .rest, .begin: step = .ask
+        case .whole, .declare, .ask, .giveUp: break
+        }
     }
 }

@@ -55,6 +55,31 @@ struct RequestHeads: Sendable {
         buffer.writeBytes(part)
     }
 
+    /// `POST /bundles` that begins a resumable upload and has no body.
+    func writeBeginning(_ bundle: SealedBundle, to buffer: inout ByteBuffer) {
+        buffer.writeBytes(whole)
+        buffer.writeString(bundle.id.description)
+        buffer.writeString(
+            "\"\r\nUpload-Complete: ?0\r\nUpload-Length: \(bundle.parts[0].count)\r\n"
+                + "Content-Length: 0\r\n\r\n")
+    }
+
+    /// `PATCH /bundles/{id}/parts/{n}` with all bytes from an offset on.
+    ///
+    /// - Parameter index: of the part, from 0.
+    func writeRest(
+        _ index: Int, from offset: Int, of bundle: SealedBundle, to buffer: inout ByteBuffer
+    ) {
+        let rest = bundle.parts[index][offset...]
+        buffer.reserveCapacity(minimumWritableBytes: common.count + 320 + rest.count)
+        buffer.writeString("PATCH \(path)/bundles/\(bundle.id)/parts/\(index + 1)")
+        buffer.writeBytes(common)
+        buffer.writeString(
+            "Content-Type: application/partial-upload\r\nUpload-Offset: \(offset)\r\n"
+                + "Upload-Complete: ?1\r\nContent-Length: \(rest.count)\r\n\r\n")
+        buffer.writeBytes(rest)
+    }
+
     func writeGivingUp(_ id: BundleID, to buffer: inout ByteBuffer) {
         writeBare("DELETE \(path)/bundles/\(id)", to: &buffer)
     }

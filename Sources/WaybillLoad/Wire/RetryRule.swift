@@ -34,6 +34,12 @@ package enum UploadVerdict: Sendable, Equatable {
     case missing([Int])
     /// This part is received.
     case partReceived
+    /// Of a resumable upload: how far each part, from 0, that is not complete has come.
+    case offsets([Int: Int])
+    /// Its bytes go on from here.
+    case offset(Int)
+    /// The server knows nothing of it: it is to be begun again.
+    case unknown
     case retry(String)
     case refused(String)
 
@@ -75,6 +81,46 @@ package enum UploadVerdict: Sendable, Equatable {
         case 404, 409, 410: .retry(code(status: status, body: body))
         default: failure(status: status, body: body)
         }
+    }
+
+    /// Of `POST /bundles` that begins a resumable upload.
+    package static func beginning(status: Int, body: [UInt8]) -> UploadVerdict {
+        switch status {
+        case 201: .offset(0)
+        case 200, 202: .received
+        default: failure(status: status, body: body)
+        }
+    }
+
+    /// Of `GET /bundles/{id}`.
+    package static func standing(status: Int, body: [UInt8]) -> UploadVerdict {
+        guard status != 404 else { return .unknown }
+        guard status == 200 else { return failure(status: status, body: body) }
+        switch AnswerText.string(of: "state", in: body[...]) {
+        case "queued", "processing", "settled", "quarantined": return .received
+        case "receiving": break
+        case "lost", "expired": return .unknown
+        default: return .retry("malformed")
+        }
+        var offsets: [Int: Int] = [:]
+        for part in AnswerText.objects(of: "parts", in: body[...]) ?? [] {
+            guard let number = AnswerText.integer(of: "part", in: part),
+                let received = AnswerText.integer(of: "received", in: part),
+                let isComplete = AnswerText.value(of: "complete", in: part)
+            else { return .retry("malformed") }
+            if !isComplete.elementsEqual("true".utf8) {
+                offsets[Int(number) - 1] = Int(received)
+            }
+        }
+        return .offsets(offsets)
+    }
+
+    /// Of `PATCH /bundles/{id}/parts/{n}`.
+    package static func rest(status: Int, body: [UInt8]) -> UploadVerdict {
+        if status == 409, let offset = AnswerText.integer(of: "expected-offset", in: body[...]) {
+            return .offset(Int(offset))
+        }
+        return part(status: status, body: body)
     }
 
     private static func failure(status: Int, body: [UInt8]) -> UploadVerdict {

@@ -32,17 +32,29 @@ extension UploadDesk: ConnectionUser {
         case .partReceived:
             job.missing.removeFirst()
             nextPart(job, on: connection)
+        case .offset(let offset):
+            if job.step == .begin { job.missing = [0] }
+            goOn(job, [job.missing[0]: offset], on: connection)
+        case .offsets(let offsets):
+            job.missing = offsets.keys.sorted()
+            goOn(job, offsets, on: connection)
+        case .unknown:
+            // Expired, given up, or never begun.
+            job.told = [:]
+            job.rewind()
+            go(job, job.step, on: connection)
         case .retry(let code):
             retry(job, code, retryAfter: connection.parser.retryAfter)
             connection.release()
         case .refused(let code):
-            guard case .part = job.step else {
+            switch job.step {
+            case .part, .rest:
+                refuse(job, code)
+                go(job, .giveUp, on: connection)
+            default:
                 end(job, refusal: code)
                 connection.release()
-                break
             }
-            refuse(job, code)
-            go(job, .giveUp, on: connection)
         }
         pump()
     }
@@ -55,6 +67,9 @@ extension UploadDesk: ConnectionUser {
             let parts = job.bundle?.parts.count ?? 0
             return .declaration(status: status, body: body, parts: parts)
         case .part: return .part(status: status, body: body)
+        case .begin: return .beginning(status: status, body: body)
+        case .ask: return .standing(status: status, body: body)
+        case .rest: return .rest(status: status, body: body)
         case .giveUp:
             // Whatever it says, there is nothing more to do.
             return RetryRule.isRetryable(status)
@@ -69,7 +84,8 @@ extension UploadDesk: ConnectionUser {
             return send(job, on: connection)
         }
         // Over another one the server is asked first what it has.
-        if case .part = step { job.step = .declare } else { job.step = step }
+        job.step = step
+        job.lookBack()
         ready.prepend(job)
         connection.release()
     }
@@ -78,7 +94,22 @@ extension UploadDesk: ConnectionUser {
         // An answer is progress.
         job.tries = 0
         guard let part = job.missing.first else { return received(job, on: connection) }
-        go(job, .part(part), on: connection)
+        go(
+            job, job.isResumable ? .rest(part, offset: job.told[part] ?? 0) : .part(part),
+            on: connection)
+    }
+
+    /// Goes on where the server says that its parts stand, which is never behind what it said before.
+    private func goOn(_ job: UploadJob, _ offsets: [Int: Int], on connection: HTTPConnection) {
+        for (part, offset) in offsets {
+            let size = job.bundle?.parts[part].count ?? 0
+            guard offset >= job.told[part] ?? 0, offset <= size else {
+                end(job, refusal: "offset_went_back")
+                return connection.release()
+            }
+            job.told[part] = offset
+        }
+        nextPart(job, on: connection)
     }
 
     private func received(_ job: UploadJob, on connection: HTTPConnection) {

@@ -238,6 +238,13 @@ final class UploadDesk {
             heads.writePart(index, of: bundle, to: &connection.request)
             let head = connection.request.readableBytes - bundle.parts[index].count
             cut = takeCut(job, request: index, lengths: bundle.parts.map { $0.count + head })
+        case .begin: heads.writeBeginning(bundle, to: &connection.request)
+        case .ask: heads.writeStatusQuestion(bundle.id, to: &connection.request)
+        case .rest(let index, let offset):
+            heads.writeRest(index, from: offset, of: bundle, to: &connection.request)
+            let head =
+                connection.request.readableBytes - (bundle.parts[index].count - offset)
+            cut = takeCut(job, request: index, lengths: bundle.parts.map { $0.count + head })
         case .giveUp: heads.writeGivingUp(bundle.id, to: &connection.request)
         }
         let length = connection.request.readableBytes
@@ -264,7 +271,7 @@ final class UploadDesk {
         if code != WireFault.cut.rawValue {
             lane.stats.counters.retries[code, default: 0] += 1
         }
-        if case .part = job.step { job.step = .declare }
+        job.lookBack()
         let delay = lane.options.retry.delay(
             tries: job.tries, retryAfter: retryAfter, unit: lane.random.unit())
         job.pause = lane.loop.scheduleTask(in: .nanoseconds(delay)) { [lane, number = job.number] in

@@ -171,6 +171,21 @@ import WaybillLoad
         #expect(verdict(429, #"{"code":"too_many_open"}"#) == .retry("too_many_open"))
     }
 
+    @Test func judgesAnswersToQuestions() {
+        func verdict(_ status: Int, _ body: String) -> UploadVerdict {
+            .standing(status: status, body: Array(body.utf8))
+        }
+        let parts =
+            #""parts":[{"part":1,"received":9,"complete":true},"#
+            + #"{"part":2,"received":7,"complete":false}]"#
+        #expect(verdict(200, #"{"state":"receiving",\#(parts)}"#) == .offsets([1: 7]))
+        #expect(verdict(200, #"{"state":"queued",\#(parts)}"#) == .received)
+        #expect(verdict(200, #"{"state":"expired",\#(parts)}"#) == .unknown)
+        #expect(verdict(404, #"{"code":"not_found"}"#) == .unknown)
+        #expect(verdict(503, #"{"code":"database_unavailable"}"#) == .retry("database_unavailable"))
+        #expect(verdict(200, #"{"state":"receiving","parts":[{}]}"#) == .retry("malformed"))
+    }
+
     @Test func judgesAnswersToParts() {
         func verdict(_ status: Int) -> UploadVerdict { .part(status: status, body: []) }
         #expect(verdict(201) == .partReceived)

@@ -69,11 +69,13 @@ struct FakeRecipes: RecipeSource {
     var devices: Int
     var resend: [Int: BundleRecipe.Resend] = [:]
     var cut: [Int: BundleRecipe.Cut] = [:]
+    var isResumable = false
 
     func recipe(_ number: Int) -> BundleRecipe {
         BundleRecipe(
             number: number, device: number % devices, sequence: Int64(number / devices) + 1,
-            shape: 0, resend: resend[number], cut: cut[number])
+            shape: 0, resend: resend[number], cut: cut[number],
+            isResumable: isResumable)
     }
 }
 
