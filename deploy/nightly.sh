@@ -14,13 +14,15 @@
 # WAYBILL_TEST_AWAY_SECONDS=N sets for how long PostgreSQL is away under load (default 600).
 # WAYBILL_TEST_COMMITS=N sets how often PostgreSQL is killed in a COMMIT (default 200).
 # WAYBILL_TEST_SOAK_MINUTES=N sets how long the soak takes (default 60).
-# WAYBILL_TEST_STEPS="fuzz simulation mutants calls letters kills breaks away address thread soak" chooses
-# steps (default: all).
+# WAYBILL_TEST_UPLOAD_KILL_SECONDS=N sets for how long the server is killed under resumable uploads
+# (default 60), WAYBILL_TEST_UPLOADS_LEFT=N how many are begun and left (default 100,000).
+# WAYBILL_TEST_STEPS="fuzz simulation mutants calls letters kills breaks uploads away address thread soak"
+# chooses steps (default: all).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/prepare.sh
 
-steps=${WAYBILL_TEST_STEPS:-fuzz simulation mutants calls letters kills breaks away address thread soak}
+steps=${WAYBILL_TEST_STEPS:-fuzz simulation mutants calls letters kills breaks uploads away address thread soak}
 logs=.build/nightly-logs
 strictly=(--explicit-target-dependency-import-check error)
 # Unit tests without a server: what handles raw memory, threads and files.
@@ -99,6 +101,13 @@ breaks() {
         release_tests Tests/acceptance/test_faults_disk.py -k turns_read_only_under_load
 }
 
+# Uploads through kills, and uploads that nobody goes on with.
+uploads() {
+    WAYBILL_TEST_UPLOAD_KILL_SECONDS=${WAYBILL_TEST_UPLOAD_KILL_SECONDS:-60} \
+        WAYBILL_TEST_UPLOADS_LEFT=${WAYBILL_TEST_UPLOADS_LEFT:-100000} \
+        release_tests Tests/acceptance/test_resumable_kills.py Tests/acceptance/test_resumable_faults.py
+}
+
 # PostgreSQL away for ten minutes under full load, and killed in COMMIT many times.
 away() {
     WAYBILL_TEST_AWAY_SECONDS=${WAYBILL_TEST_AWAY_SECONDS:-600} \
@@ -126,6 +135,7 @@ if wanted calls; then step "made-up calls" calls; fi
 if wanted letters; then step "many dead letters" letters; fi
 if wanted kills; then step "kills" kills; fi
 if wanted breaks; then step "breaks" breaks; fi
+if wanted uploads; then step "uploads" uploads; fi
 if wanted away; then step "away" away; fi
 if wanted address; then step "address sanitizer" sanitized address; fi
 if wanted thread; then step "thread sanitizer" sanitized thread; fi

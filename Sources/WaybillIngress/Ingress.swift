@@ -111,22 +111,27 @@ package struct IngressService: Service {
         for prefix in ["/v1", "/v1/v1"] {
             routes.add(
                 "\(prefix)/bundles",
-                [.post: send, .get: partCalls.list, .options: uploads.capabilities],
+                [
+                    .post: send, .get: partCalls.list,
+                    .options: uploads.capabilities("GET, HEAD, OPTIONS, POST"),
+                ],
                 receiving: [.post])
             routes.add(
                 "\(prefix)/bundles/{id}/parts/{n}",
                 [
                     .put: put, .head: uploads.status, .patch: uploads.append,
-                    .delete: uploads.terminate, .options: uploads.capabilities,
+                    .delete: uploads.terminate,
+                    .options: uploads.capabilities("DELETE, HEAD, OPTIONS, PATCH, PUT"),
                 ], receiving: [.put, .patch])
             routes.add(
                 "\(prefix)/uploads",
-                [.post: uploads.createTus, .options: uploads.capabilities], receiving: [.post])
+                [.post: uploads.createTus, .options: uploads.capabilities("OPTIONS, POST")],
+                receiving: [.post])
             routes.add(
                 "\(prefix)/uploads/{id}",
                 [
                     .head: uploads.status, .patch: uploads.append, .delete: uploads.terminate,
-                    .options: uploads.capabilities,
+                    .options: uploads.capabilities("DELETE, HEAD, OPTIONS, PATCH"),
                 ], receiving: [.patch])
             routes.add(
                 "\(prefix)/bundles/{id}", [.get: bundles.status, .delete: bundles.giveUp])

@@ -137,13 +137,13 @@ struct UploadAnswers: Sendable {
     }
 
     /// What is spoken here, and the limits.
-    func capabilities() -> Response {
+    func capabilities(_ methods: String) -> Response {
         let limit = InteropVersion.eight.limit(
             byteCountMax: byteCountMax, age: Int(age.components.seconds))
         return Response(
             status: .noContent,
             headers: [
-                .allow: "POST, HEAD, PATCH, PUT, DELETE, OPTIONS",
+                .allow: methods,
                 .acceptPatch: "\(UploadDialect.ietfType), \(UploadDialect.tusType)",
                 .uploadLimit: limit ?? "", .tusResumable: UploadDialect.tusVersion,
                 .tusVersion: UploadDialect.tusVersion, .tusExtension: TusFields.extensions,

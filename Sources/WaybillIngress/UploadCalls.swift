@@ -262,14 +262,25 @@ struct UploadCalls: Sendable {
     func terminate(_ call: DeviceCall) async throws -> Response {
         let answers = answers(call, try UploadDialect(call.request.headers))
         return try await answers.refusing { () async throws in
-            try await intake.terminate(try await id(call), of: try call.device.deviceID)
+            try await intake.terminate(
+                try await id(call), of: try call.device.deviceID,
+                forgetting: answers.dialect == .tus)
             return answers.response(.noContent)
         }
     }
 
     /// `OPTIONS`: what is spoken here, and the limits.
-    func capabilities(_ call: DeviceCall) async throws -> Response {
-        answers(call, .tus).capabilities()
+    ///
+    /// - Parameter methods: all that there are on the path.
+    func capabilities(_ methods: String) -> RouteTable.Handler {
+        { call in
+            if !call.number.isEmpty {
+                _ = try Self.target(call)
+            } else if !call.parameter.isEmpty, UploadID(call.parameter) == nil {
+                throw UploadError.uploadUnknown
+            }
+            return answers(call, .tus).capabilities(methods)
+        }
     }
 
     private func answers(_ call: DeviceCall, _ dialect: UploadDialect) -> UploadAnswers {

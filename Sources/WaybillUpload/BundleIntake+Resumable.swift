@@ -18,6 +18,8 @@ package struct UploadStanding: Sendable {
 extension BundleIntake {
     /// Pieces to be concatenated that a device may have at a time.
     static let piecesMax = 256
+    /// Uploads of a device that were ended and are remembered as such.
+    static let endedMax = 64
 
     // MARK: Beginning
 
@@ -52,10 +54,11 @@ extension BundleIntake {
                 throw error
             }
         }
-        for other in uploads.all(key, part: target.part)
-        where other.id != made.id && other.mark.phase == .receiving && other.mark.offset == 0 {
-            await end(other.id)
-        }
+        // Of those without a byte the last two are enough: the newest, and one that its device may be
+        // about to begin with.
+        let empty = uploads.all(key, part: target.part)
+            .filter { $0.mark.phase == .receiving && $0.mark.offset == 0 }
+        for other in empty.dropLast(2) { await end(other.id) }
         return made
     }
 
@@ -184,7 +187,7 @@ extension BundleIntake {
         do {
             let value = try await uploads.turns.take(id) { () async throws(UploadError) -> Value in
                 var (fence, mark) = try await begin(file)
-                if file.plan.endsAtLength, mark.phase == .receiving, mark.byteCount == mark.offset {
+                if file.plan.endsAtLength, mark.isWhole {
                     // Its last byte came, and the end of its request did not.
                     mark = try await file.end(fence, expecting: [], .received)
                     uploads.note(id, mark)
@@ -337,12 +340,19 @@ extension BundleIntake {
 
     /// Ends an upload at its device's word; that of a bundle of one part takes the bundle with it.
     ///
-    /// - Throws: ``UploadError/uploadUnknown``, ``UploadError/uploadGone``,
-    ///   ``UploadError/alreadyComplete`` once its bytes are a part of their bundle.
-    package func terminate(_ id: UploadID, of device: DeviceID) async throws(UploadError) {
+    /// - Parameter isForgotten: one whose bytes are a part of their bundle is forgotten, and its bundle
+    ///   stays.
+    /// - Throws: ``UploadError/uploadUnknown``, ``UploadError/uploadGone``, else
+    ///   ``UploadError/alreadyComplete`` for such a one.
+    package func terminate(
+        _ id: UploadID, of device: DeviceID, forgetting isForgotten: Bool = false
+    ) async throws(UploadError) {
         guard let (file, known) = uploads.find(id, of: device) else { throw .uploadUnknown }
         guard known.phase != .ended else { throw .uploadGone }
-        guard known.phase != .complete || file.plan.target == nil else { throw .alreadyComplete }
+        if known.phase == .complete, file.plan.target != nil {
+            guard isForgotten else { throw .alreadyComplete }
+            return await uploads.remove(id)
+        }
         await end(id)
         guard let key = file.plan.bundleKey, let opened = open.find(key),
             opened.declaration.parts.count == 1
@@ -366,6 +376,12 @@ extension BundleIntake {
                 uploads.note(id, await file.discard(at: time))
             }
         } catch {}
+        // Whose device ends more than these soon after each other is told less of the first ones.
+        if let device = uploads.entry(id)?.file.plan.deviceID {
+            for old in uploads.ended(of: device).dropLast(Self.endedMax) {
+                await uploads.remove(old)
+            }
+        }
         uploads.release(id, visit)
     }
 

@@ -42,7 +42,7 @@ extension BundleIntake {
     /// kept from its end.
     private func sweepUploads(at now: Timestamp, expiring oldest: Timestamp) async {
         let whole = uploads.list(.receiving).filter {
-            $0.plan.endsAtLength && $0.mark.byteCount == $0.mark.offset
+            $0.plan.endsAtLength && $0.mark.isWhole
         }
         for upload in uploads.list(.received) + whole {
             // Looking at it is enough; what stands in the way is logged there.

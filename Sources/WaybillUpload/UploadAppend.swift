@@ -136,7 +136,7 @@ package final class UploadAppend {
         let mark = await file.mark
         intake.uploads.note(file.id, mark)
         intake.uploads.release(file.id, visit)
-        guard isCurrent, file.plan.endsAtLength, mark.byteCount == mark.offset else { return }
+        guard isCurrent, file.plan.endsAtLength, mark.isWhole else { return }
         // Nothing is missing but the end of the request; what stands in the way is logged there.
         _ = try? await intake.upload(file.id, of: file.plan.deviceID)
     }

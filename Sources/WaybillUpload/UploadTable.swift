@@ -61,6 +61,9 @@ extension UploadTable.PartKey {
 }
 
 extension UploadMark {
+    /// Its last byte is here, and nobody has said that it is the last.
+    var isWhole: Bool { phase == .receiving && offset > 0 && byteCount == offset }
+
     /// Its bytes are nobody's yet.
     var isOpen: Bool { phase == .receiving || phase == .received }
 

@@ -146,6 +146,15 @@ package final class Uploads: Sendable {
         }
     }
 
+    /// Those of a device that were ended, in the order of their ends.
+    func ended(of device: DeviceID) -> [UploadID] {
+        state.withLock { state in
+            (state.devices[device] ?? []).compactMap { state.entries[$0] }
+                .filter { $0.mark.phase == .ended }.sorted { $0.mark.time < $1.mark.time }
+                .map(\.file.id)
+        }
+    }
+
     /// All uploads in a phase, with when it began.
     func list(_ phase: UploadMark.Phase) -> [(id: UploadID, plan: UploadPlan, mark: UploadMark)] {
         state.withLock { state in

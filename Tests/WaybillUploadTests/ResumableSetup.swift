@@ -1,3 +1,4 @@
+import Foundation
 import Synchronization
 import Testing
 import WaybillModel
@@ -47,6 +48,10 @@ extension DeclaredSetup {
         for start in stride(from: 0, to: bytes.count, by: 1000) {
             _ = try await append.write(Array(bytes[start..<min(bytes.count, start + 1000)]))
         }
+    }
+
+    func uploadRecords() throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: bundles.path + "/uploads")
     }
 
     func offset(of id: UploadID) async throws -> Int {

@@ -188,7 +188,8 @@ import WaybillQueue
     @Test func uploadsThatAreOnlyBegunReplaceEachOther() async throws {
         var uploads: [UploadID] = []
         for _ in 0..<50 { uploads.append(try await setup.begin(id)) }
-        #expect(setup.intake.uploads.open(of: setup.key(id)).count == 1)
+        #expect(setup.intake.uploads.open(of: setup.key(id)).count == 2)
+        #expect(try await setup.offset(of: uploads[48]) == 0)
         #expect(try await setup.offset(of: uploads[49]) == 0)
         #expect(try await failure { _ = try await setup.offset(of: uploads[0]) } == "upload_gone")
     }
@@ -252,6 +253,27 @@ import WaybillQueue
         #expect(setup.intake.find(setup.key(id)) == nil)
         #expect(try setup.parts.names().isEmpty)
         #expect(try await failure { _ = try await setup.offset(of: upload) } == "upload_gone")
+    }
+
+    @Test func whatADeviceEndsIsRememberedInPart() async throws {
+        for _ in 0..<BundleIntake.endedMax + 9 {
+            let upload = try await setup.begin(id)
+            try await setup.intake.terminate(upload, of: setup.device)
+        }
+        #expect(setup.intake.uploads.ended(of: setup.device).count == BundleIntake.endedMax)
+        #expect(try setup.uploadRecords().count == BundleIntake.endedMax)
+    }
+
+    @Test func aCompleteUploadMayBeForgottenAndItsBundleStays() async throws {
+        let upload = try await setup.begin(id)
+        try await setup.append(body, to: upload, at: 0, isLast: true)
+        #expect(
+            try await failure { try await setup.intake.terminate(upload, of: setup.device) }
+                == "already_complete")
+        try await setup.intake.terminate(upload, of: setup.device, forgetting: true)
+        #expect(try await failure { _ = try await setup.offset(of: upload) } == "upload_unknown")
+        #expect(setup.intake.find(setup.key(id))?.state == .queued)
+        #expect(try setup.parts.names().count == 1)
     }
 
     @Test func givingUpABundleEndsItsUploads() async throws {

@@ -66,15 +66,18 @@ import WaybillQueue
     @Test func aTornMarkCountsForNothing() async throws {
         let upload = try await setup.begin(id)
         try await setup.append(body[..<2500], to: upload, at: 0)
-        let before = try readFile(record(upload))
         try await setup.append(body[2500..<4000], to: upload, at: 2500)
         var torn = try readFile(record(upload))
-        let changed = try #require(torn.indices.last { $0 < 1024 && torn[$0] != before[$0] })
-        torn[changed] ^= 0xff
+        let marks = try #require(UploadRecord.read(torn, of: upload)).marks
+        #expect(marks[0].offset == 4000)
+        torn[UploadRecord.offset(of: marks[0]) + 20] ^= 0xff
         try writeFile(record(upload), torn)
         let again = try setup.restarted()
-        #expect(try await again.offset(of: upload) == 2500)
-        let end = try await again.append(body[2500...], to: upload, at: 2500, isLast: true)
+        // On a slow machine there is one in the middle of the append.
+        let told = marks[1].offset
+        #expect((2500..<4000).contains(told))
+        #expect(try await again.offset(of: upload) == told)
+        let end = try await again.append(body[told...], to: upload, at: told, isLast: true)
         #expect(end.state == .queued)
         #expect(again.queue.messages.first?.bundleDigest == .ofBundle(parts: [.of(body)]))
     }
@@ -145,9 +148,7 @@ import WaybillQueue
         #expect(try setup.parts.names().isEmpty)
         await setup.intake.sweep(at: late.advanced(by: .seconds(90_000)))
         #expect(try await failure { _ = try await setup.offset(of: upload) } == "upload_unknown")
-        #expect(
-            try FileManager.default.contentsOfDirectory(atPath: setup.bundles.path + "/uploads")
-                .isEmpty)
+        #expect(try setup.uploadRecords().isEmpty)
     }
 
     @Test func progressKeepsABundleFromExpiring() async throws {

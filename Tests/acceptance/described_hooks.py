@@ -41,7 +41,14 @@ def zipped(context, value):
     return {"data": value if isinstance(value, bytes) else str(value).encode()}
 
 
-schemathesis.openapi.media_type("application/zip", strategies.binary(max_size=300))
+@schemathesis.serializer("application/partial-upload", "application/offset+octet-stream")
+def appended(context, value):
+    """Bytes of an upload are sent as they are."""
+    return {"data": value if isinstance(value, bytes) else str(value).encode()}
+
+
+for kind in ("application/zip", "application/partial-upload", "application/offset+octet-stream"):
+    schemathesis.openapi.media_type(kind, strategies.binary(max_size=300))
 
 
 def chance(case, of=4):
