@@ -39,10 +39,10 @@ struct DeviceLine: Sendable {
 
     /// Takes in the youngest bundle.
     ///
-    /// - Returns: the tenant, if there was nothing to hand out and nothing handed out before.
-    mutating func arrive(_ sequence: UInt64) -> TenantID? {
+    /// - Returns: true if there was nothing to hand out and nothing handed out before.
+    mutating func arrive(_ sequence: UInt64) -> Bool {
         defer { tail.append(sequence) }
-        return isEmpty && leased == 0 ? tenant : nil
+        return isEmpty && leased == 0
     }
 
     /// The next bundle that is in memory.

@@ -106,7 +106,8 @@ extension QueueState {
             }
         }
         guard device.first() != nil, ready.remove(deviceID, of: device.tenant) else {
-            if !device.isEmpty { devices[deviceID] = device }
+            // It may stand in line all the same.
+            devices[deviceID] = device
             return clearSuspects(of: deviceID, request, now: now)
         }
         var chosen: [UInt64] = []

@@ -57,6 +57,8 @@ struct QueueState: Sendable {
     /// Bundles that are not done and are in memory: leased, about to be, or without an index.
     var bundles: [UInt64: QueuedBundle] = [:]
     var shelf = SegmentShelf()
+    /// Those with a line: something of theirs is handed out, or they are once among the ready or the
+    /// delayed. A line that is empty goes when its turn comes.
     var devices: [DeviceID: DeviceLine] = [:]
     /// Devices with work that can be handed out now.
     var ready = FairLine()
@@ -149,10 +151,12 @@ struct QueueState: Sendable {
         bundles[sequence] = bundle
         shelf.add(bundle, sequence: sequence)
         let deviceID = bundle.key.deviceID
-        let tenant = devices[deviceID, default: DeviceLine(tenant: bundle.tenant)]
+        let deviceCount = devices.count
+        let isFirst = devices[deviceID, default: DeviceLine(tenant: bundle.tenant)]
             .arrive(sequence)
-        if let tenant { ready.append(deviceID, of: tenant) }
-        return tenant != nil
+        // One that has a line already, if an empty one, would have two turns at a time.
+        if devices.count > deviceCount { ready.append(deviceID, of: bundle.tenant) }
+        return isFirst
     }
 
     // MARK: Going out

@@ -11,7 +11,7 @@ import WaybillThreads
     private let start = Deadline(nanoseconds: 1_000_000_000_000)
 
     private mutating func add(
-        device: UInt64, bundle: UInt64, bytes: Int = 16, tenant: Int32 = 1
+        device: UInt64, bundle: UInt64, bytes: Int = 16, tenant: Int32 = 1, segment: UInt64 = 1
     ) throws {
         sequence += 1
         let message = try QueueFixture.message(
@@ -20,7 +20,8 @@ import WaybillThreads
             Issue.record("the key is known")
             return
         }
-        let position = RecordPosition(segment: 1, offset: UInt32(sequence), byteCount: 1)
+        let position = RecordPosition(
+            segment: segment, offset: UInt32(sequence), byteCount: 1)
         _ = state.insert(QueuedBundle(message, position: position), sequence: sequence)
     }
 
@@ -60,6 +61,50 @@ import WaybillThreads
             let grants = try #require(take(QueueFixture.request(bundles: 1)))
             #expect(grants.map(\.sequence) == [sequence])
         }
+    }
+
+    /// A start finds one bundle of each device; that of the second one is done.
+    private mutating func recover() throws {
+        let bundles = try (1...2 as ClosedRange<UInt64>).map { number in
+            let message = try QueueFixture.message(device: number, bundle: number)
+            let position = RecordPosition(segment: 1, offset: UInt32(number), byteCount: 1)
+            return (sequence: number, bundle: QueuedBundle(message, position: position))
+        }
+        let draft = SegmentIndex.draft(bundles, from: 1, settlements: [])
+        let index = try #require(try SegmentIndex(.memory(draft.sections), of: 1))
+        state.adopt(
+            index, draft.filter, try index.readSequences(), devices: draft.devices)
+        let entry = SettlementRecord.Entry(
+            sequence: 2, outcome: .settled, attempts: 0, bytes: 16)
+        _ = state.replay(
+            [IndexedSettlement(entry: entry, time: .now, bytes: 16, record: 3)], in: 2, now: start,
+            wallClock: .now, isKept: true)
+        state.endReplay(through: 2)
+        sequence = 3
+    }
+
+    /// All that was read of it was done, and its turn has not come since.
+    @Test mutating func aDeviceThatHasNothingLeftTakesOnePlaceWhenMoreComes() throws {
+        try recover()
+        guard
+            case .mustLoad(let orders) = state.take(QueueFixture.request(bundles: 2), now: start)
+        else {
+            Issue.record("there is nothing to read")
+            return
+        }
+        #expect(orders.count == 2)
+        for order in orders { state.take(try order.read()) }
+        #expect(take(QueueFixture.request(bundles: 1))?.map(\.sequence) == [1])
+        for bundle in 4...5 as ClosedRange<UInt64> {
+            try add(device: 2, bundle: bundle, segment: 2)
+        }
+        let first = try #require(take(QueueFixture.request(bundles: 1)))
+        #expect(first.map(\.sequence) == [4])
+        #expect(take() == nil, "somebody holds the one before")
+        _ = try state.settle(
+            keys(first), [.retry(after: .seconds(10), charged: false)], now: start)
+        #expect(take(after: .seconds(9)) == nil)
+        #expect(take(after: .seconds(10))?.map(\.sequence) == [4, 5])
     }
 
     @Test mutating func aRetriedBundleHoldsBackItsDevicesLaterOnesUntilItIsDue() throws {
