@@ -275,7 +275,9 @@ struct UploadCalls: Sendable {
     func capabilities(_ methods: String) -> RouteTable.Handler {
         { call in
             if !call.number.isEmpty {
-                _ = try Self.target(call)
+                guard try Self.target(call).part <= options.limits.bundlePartsMax else {
+                    throw BundleCalls.unknown
+                }
             } else if !call.parameter.isEmpty, UploadID(call.parameter) == nil {
                 throw UploadError.uploadUnknown
             }
