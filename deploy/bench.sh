@@ -2,7 +2,9 @@
 # Measures, in release, on loopback, with a PostgreSQL on the same machine: deploy/bench.sh [NAME]
 # NAME: spine (acknowledging and settling), growth (settling into a large table), queue (the queue's log
 # beside beanstalkd, NATS and a C program that only commits; options: see queue_bench.py --help), fairness
-# (what devices with one bundle wait while another one has 100,000).
+# (what devices with one bundle wait while another one has 100,000), upload (parts of 64 MiB, alone and many at
+# once, whole and in appends of 64 KiB, beside a C program that only writes and syncs, and the memory that they
+# take; options: see upload.py --help).
 #
 # Prints one JSON object a line: {bench, name, value, unit, limit, ratio, peer}. `limit` was measured
 # in the same run; figures of different runs or machines say little beside each other.
@@ -12,8 +14,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 name=${1:-spine}
 case $name in
-    spine | growth | queue | fairness) ;;
-    *) die "there is no bench $name; there are: spine growth queue fairness" ;;
+    spine | growth | queue | fairness | upload) ;;
+    *) die "there is no bench $name; there are: spine growth queue fairness upload" ;;
 esac
 shift || true
 if [ "$name" = queue ]; then

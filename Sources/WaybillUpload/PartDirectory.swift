@@ -23,7 +23,7 @@ package final class PartDirectory: Sendable {
     /// - Throws: ``UploadError/io(errno:operation:)``, ``UploadError/diskFull``,
     ///   ``UploadError/noThread(errno:)``.
     package init(
-        path: String, keeping live: Set<String>, threadCount: Int = 2
+        path: String, keeping live: Set<String>, threadCount: Int = 8
     ) throws(UploadError) {
         try UploadError.makeDirectory(path)
         let threads = try FileCalls.threads(threadCount, named: "parts")

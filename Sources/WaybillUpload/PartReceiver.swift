@@ -23,8 +23,10 @@ struct PartDemand: Sendable {
 
 /// Takes one part's bytes as they come: few of them stay in memory, more go to a file.
 ///
-/// Holds at most the inline bound and one piece in memory, whatever the part's size.
+/// Holds at most the inline bound, or 256 KiB, and one piece in memory, whatever the part's size.
 package final class PartReceiver {
+    private static let writtenAtOnce = 256 << 10
+
     private let directory: PartDirectory
     private let demand: PartDemand
     private var pending: [UInt8] = []
@@ -72,6 +74,8 @@ package final class PartReceiver {
         if case .none = demand.storage { return running.update(bytes) }
         if pending.isEmpty { pending = bytes } else { pending += bytes }
         if case .inline(let bytesMax) = demand.storage, pending.count <= bytesMax { return }
+        // Each piece by itself would cost a change of threads.
+        guard file == nil || pending.count >= Self.writtenAtOnce else { return }
         try await orDiscard { () async throws(UploadError) in
             try await flush()
         }
@@ -102,22 +106,29 @@ package final class PartReceiver {
     ///   ``append(_:)`` throws; nothing is kept then.
     func finish() async throws(UploadError) -> ReceivedPart {
         try await orDiscard { () async throws(UploadError) -> ReceivedPart in
+            if case .inline(let bytesMax) = demand.storage, pending.count <= bytesMax, file == nil {
+                return try finishInMemory()
+            }
+            try await flush()
             if let file {
-                try await flush()
                 let (digest, layout) = try await file.check(
                     expecting: demand.expected, limits: demand.limits)
                 return ReceivedPart(
                     digest: digest, byteCount: byteCount,
                     unzippedByteCount: layout.declaredByteCount, storage: .file(file))
             }
-            running.update(pending)
-            let digest = try running.finish(expecting: demand.expected)
-            let layout = try ArchiveStructure.checkPart(
-                MemorySource(pending[...]), limits: demand.limits)
-            return ReceivedPart(
-                digest: digest, byteCount: byteCount, unzippedByteCount: layout.declaredByteCount,
-                storage: .inline(pending))
+            return try finishInMemory()
         }
+    }
+
+    private func finishInMemory() throws(UploadError) -> ReceivedPart {
+        running.update(pending)
+        let digest = try running.finish(expecting: demand.expected)
+        let layout = try ArchiveStructure.checkPart(
+            MemorySource(pending[...]), limits: demand.limits)
+        return ReceivedPart(
+            digest: digest, byteCount: byteCount, unzippedByteCount: layout.declaredByteCount,
+            storage: .inline(pending))
     }
 
     private func flush() async throws(UploadError) {

@@ -1,4 +1,5 @@
 package import WaybillModel
+internal import WaybillThreads
 
 /// What one request adds to an upload; ends with ``finish()`` or ``abandon()``.
 package final class UploadAppend {
@@ -46,6 +47,13 @@ package final class UploadAppend {
     private let byteCount: Int?
     private let isBeginning: Bool
     private var isFirstPiece = true
+    /// Bytes that are not in the file yet: each piece by itself would cost a change of threads.
+    private var pending: [UInt8] = []
+    private var flushedAt = Deadline(nanoseconds: 0)
+
+    private static let writtenAtOnce = 256 << 10
+    /// What a slow network brings is written as it comes.
+    private static let flushInterval = Duration.milliseconds(20)
 
     /// Bytes of the upload, synced or not.
     private var offset: Int
@@ -87,9 +95,21 @@ package final class UploadAppend {
             }
         }
         isFirstPiece = false
-        let told = try await file.append(bytes, fence)
+        if pending.isEmpty { pending = bytes } else { pending += bytes }
         offset += bytes.count
-        guard let told else { return nil }
+        guard
+            pending.count >= Self.writtenAtOnce
+                || Deadline.now >= flushedAt.advanced(by: Self.flushInterval)
+        else { return nil }
+        return try await flush()
+    }
+
+    private func flush() async throws(UploadError) -> Int? {
+        guard !pending.isEmpty else { return nil }
+        let bytes = pending
+        pending = []
+        flushedAt = .now
+        guard let told = try await file.append(bytes, fence) else { return nil }
         intake.uploads.note(file.id, await file.mark)
         if byteCount == nil { try intake.checkRoom(for: file.plan, adding: 0) }
         return file.plan.expected.isEmpty && terms.expectedOfAll.isEmpty ? told : nil
@@ -107,6 +127,7 @@ package final class UploadAppend {
     ///   of the upload kept, and what disk and queue throw.
     package func finish() async throws(UploadError) -> Outcome {
         defer { intake.uploads.release(file.id, visit) }
+        _ = try await flush()
         let isLast = terms.isLast ?? (byteCount == offset)
         let isWhole = byteCount ?? offset == offset
         let outcome = try await intake.uploads.turns.take(file.id) {
@@ -132,6 +153,8 @@ package final class UploadAppend {
 
     /// Ends an append whose body was cut off: what came stays, unless a digest of it was told.
     package func abandon() async {
+        // What cannot be written now comes again.
+        _ = try? await flush()
         let isCurrent = await file.abandon(fence)
         let mark = await file.mark
         intake.uploads.note(file.id, mark)

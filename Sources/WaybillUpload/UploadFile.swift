@@ -43,6 +43,8 @@ actor UploadFile {
     private var fence: Fence = 0
     /// Bytes in the file; those behind the mark are not synced.
     private var written = 0
+    /// The file was made shorter, and no sync has said so yet.
+    private var isTrimmed = false
     private var digest: RunningDigest
     /// Of the append in progress; nil where nothing is to be checked at its end.
     private var appendDigest: RunningDigest?
@@ -132,7 +134,14 @@ actor UploadFile {
     func append(_ bytes: [UInt8], _ fence: Fence) throws(UploadError) -> Int? {
         try check(fence)
         try openFile()
-        try FileCalls.write(bytes, to: descriptor, at: written)
+        // What a crash left before the first mark.
+        if written == 0 { try trim(to: 0) }
+        do throws(UploadError) {
+            try FileCalls.write(bytes, to: descriptor, at: written)
+        } catch {
+            try? trim(to: written)
+            throw error
+        }
         written += bytes.count
         digest.update(bytes)
         appendDigest?.update(bytes)
@@ -293,7 +302,7 @@ actor UploadFile {
         guard let good else { throw .uploadGone }
         // Nobody was told of a newer mark whose bytes are not there.
         let isOlder = good.mark.sequence < mark.sequence
-        if descriptor >= 0 { try FileCalls.truncate(descriptor, to: good.mark.offset) }
+        if descriptor >= 0 { try trim(to: good.mark.offset) }
         digest = good.digest
         written = good.mark.offset
         appendDigest = nil
@@ -317,13 +326,19 @@ actor UploadFile {
         appendDigest = nil
         digest = digestBefore
         written = mark.offset
-        if descriptor >= 0 { try FileCalls.truncate(descriptor, to: written) }
+        if descriptor >= 0 { try trim(to: written) }
+    }
+
+    private func trim(to byteCount: Int) throws(UploadError) {
+        isTrimmed = true
+        try FileCalls.truncate(descriptor, to: byteCount)
     }
 
     /// Syncs the bytes, then tells of them in a mark.
     private func sync(_ phase: UploadMark.Phase) throws(UploadError) {
-        if written > mark.offset {
+        if written > mark.offset || isTrimmed {
             do throws(UploadError) {
+                try openFile()
                 try FileCalls.sync(descriptor)
                 if !isNamed { try FileCalls.syncDirectory(places.parts) }
             } catch {
@@ -332,9 +347,11 @@ actor UploadFile {
                 throw error
             }
             isNamed = true
+            isTrimmed = false
         }
         var next = mark.next(phase, at: .now)
         next.offset = written
+        if phase == .received { next.byteCount = written }
         next.check = UploadMark.check(of: digest.sha256)
         try write(next)
         markedAt = .now

@@ -20,7 +20,7 @@ package final class Uploads: Sendable {
     let expiredCount = Counter(label: "waybill_open_uploads_expired_total")
 
     /// Appends that are synced at the same time: the kernel makes one commit of them.
-    private static let threadCount = 8
+    private static let threadCount = 32
 
     /// Opens the directory of records (made, mode 0700, if it is missing) and reads them all.
     ///

@@ -163,8 +163,10 @@ import WaybillQueue
             to: upload, of: setup.device, UploadAppend.Terms(offset: 0, isLast: true),
             cut: { cuts.add() })
         try await setup.write(body[..<4000], first)
-        let second = try await setup.append(body[4000...], to: upload, at: 4000, isLast: true)
+        let told = try await setup.offset(of: upload)
         #expect(cuts.value == 1)
+        #expect((1...4000).contains(told))
+        let second = try await setup.append(body[told...], to: upload, at: told, isLast: true)
         #expect(second.state == .queued)
         #expect(try await failure { _ = try await first.write(body) } == "taken_over")
         await first.abandon()

@@ -49,6 +49,16 @@ import WaybillQueue
         #expect(end.state == .queued)
     }
 
+    @Test func bytesThatCameBeforeTheFirstMarkAreCutOff() async throws {
+        let upload = try await setup.begin(id)
+        try writeFile(path(upload), Array(repeating: 7, count: 20_000))
+        let again = try setup.restarted()
+        #expect(try await again.offset(of: upload) == 0)
+        let end = try await again.append(body, to: upload, at: 0, isLast: true)
+        #expect(end.state == .queued)
+        #expect(try readFile(path(upload)) == body)
+    }
+
     @Test func bytesThatBelieTheMarkEndTheUpload() async throws {
         let upload = try await setup.begin(id)
         try await setup.append(body[..<2500], to: upload, at: 0)
