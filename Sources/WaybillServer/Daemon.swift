@@ -139,12 +139,11 @@ struct Daemon {
             default: false
             }
         }
-        let queued = try queue.liveFileNames()
+        let owned = try queue.liveFileNames().union(unfinished.fileNames)
         let uploads = try Uploads(
-            path: directory.uploads, partsPath: directory.parts, queued: queued)
+            path: directory.uploads, partsPath: directory.parts, owned: owned)
         let parts = try PartDirectory(
-            path: directory.parts,
-            keeping: queued.union(unfinished.fileNames).union(uploads.fileNames))
+            path: directory.parts, keeping: owned.union(uploads.fileNames))
         let registry = DeviceRegistry(knownDevices(), bell: bell)
         let keyRing = ReceiptKeyRing(store: store)
         let keeper = try registryKeeper(

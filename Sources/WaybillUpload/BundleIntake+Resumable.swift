@@ -287,7 +287,9 @@ extension BundleIntake {
         }
         let outcome = try await compare(content.digest, content.byteCount, with: part, of: key)
         let standing = await noteComplete(file)
-        await directory.remove([file.fileName])
+        // Whoever handed the bundle over may have done so with this very file.
+        let owned = await open.done(key)?.bundle.fileNames ?? []
+        if !owned.contains(file.fileName) { await directory.remove([file.fileName]) }
         return .part(outcome, standing)
     }
 

@@ -358,11 +358,18 @@ actor UploadFile {
     }
 
     private func write(_ next: UploadMark) throws(UploadError) {
+        try Self.write(next, of: id, to: recordPath)
+        mark = next
+    }
+
+    /// Overwrites the older of a record's marks; synced on return.
+    static func write(
+        _ mark: UploadMark, of id: UploadID, to recordPath: String
+    ) throws(UploadError) {
         let record = try FileCalls.opened(recordPath, O_WRONLY)
         defer { FileCalls.close(record) }
         try FileCalls.write(
-            UploadRecord.slot(next, of: id), to: record, at: UploadRecord.offset(of: next))
+            UploadRecord.slot(mark, of: id), to: record, at: UploadRecord.offset(of: mark))
         try FileCalls.syncOverwritten(record)
-        mark = next
     }
 }

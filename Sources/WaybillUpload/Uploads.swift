@@ -28,10 +28,11 @@ package final class Uploads: Sendable {
     ///
     /// - Parameters:
     ///   - partsPath: the directory in which the parts' files lie.
-    ///   - queued: files that the queue has: what they are of is complete, whatever the record says.
+    ///   - owned: files that bundles have, queued or unfinished: their uploads are complete, whatever
+    ///     the records say.
     /// - Throws: ``UploadError/io(errno:operation:)``, ``UploadError/noThread(errno:)``.
     package init(
-        path: String, partsPath: String, queued: Set<String>,
+        path: String, partsPath: String, owned: Set<String>,
         logger: Logger = Logger(label: "waybill.upload")
     ) throws(UploadError) {
         try UploadError.makeDirectory(path)
@@ -47,7 +48,7 @@ package final class Uploads: Sendable {
             }
             // What cannot be read is damaged, and reported as such.
             guard let bytes = try? FileCalls.read(path + "/" + name),
-                let (plan, marks) = UploadRecord.read(bytes, of: id)
+                let (plan, known) = UploadRecord.read(bytes, of: id)
             else {
                 logger.error(
                     "the record of an upload is damaged and set aside: its device begins anew",
@@ -56,12 +57,16 @@ package final class Uploads: Sendable {
                     path + "/" + name, to: path + "/" + name + Self.damagedSuffix)
                 continue
             }
+            var marks = known
+            if owned.contains(UploadFile.fileName(of: id)), marks[0].phase != .complete {
+                // A crash came between the bundle's note and the upload's.
+                marks = [marks[0].next(.complete, at: .now)]
+                try UploadFile.write(marks[0], of: id, to: path + "/" + name)
+            }
             let file = UploadFile(
                 id: id, plan: plan, marks: marks, places: places,
                 thread: threads[index % threads.count])
-            var mark = marks[0]
-            if queued.contains(file.fileName) { mark.phase = .complete }
-            state.insert(file, mark)
+            state.insert(file, marks[0])
         }
         self.state = Mutex(state)
         measure()

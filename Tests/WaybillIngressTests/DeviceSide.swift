@@ -57,7 +57,7 @@ struct DeviceSide: Sendable {
                     ),
                     previous: previous,
                     uploads: try Uploads(
-                        path: scratch + ".uploads", partsPath: scratch, queued: []),
+                        path: scratch + ".uploads", partsPath: scratch, owned: []),
                     options: UploadOptions(inlineBytesMax: inlineBytesMax, limits: limits)),
                 registry: registry, directory: store, receipts: store, bell: bell,
                 keyRing: ReceiptKeyRing(store: store), gate: gate,

@@ -30,7 +30,7 @@ import WaybillSealing
                     path: bundles.path, partsPath: scratch.path, isHandedOver: { _ in false }),
                 previous: previous,
                 uploads: try Uploads(
-                    path: bundles.path + "/uploads", partsPath: scratch.path, queued: []),
+                    path: bundles.path + "/uploads", partsPath: scratch.path, owned: []),
                 options: UploadOptions(
                     inlineBytesMax: BundleIntakeTests.inlineMax, limits: limits))
         }

@@ -34,7 +34,8 @@ struct DeclaredSetup: Sendable {
         }
         let live = queue.messages.flatMap { $0.parts.compactMap(\.fileName) }
         let uploads = try Uploads(
-            path: bundles.path + "/uploads", partsPath: parts.path, queued: Set(live))
+            path: bundles.path + "/uploads", partsPath: parts.path,
+            owned: open.fileNames.union(live))
         intake = BundleIntake(
             queue: queue,
             directory: try PartDirectory(

@@ -125,9 +125,49 @@ import WaybillQueue
         #expect(setup.queue.messages.count == 1)
         try writeFile(record(upload), saved)
         let again = try setup.restarted()
+        #expect(try await again.intake.upload(upload, of: again.device).isComplete)
         await again.intake.sweep(at: .now)
         #expect(try again.parts.names() == [UploadFile.fileName(of: upload)])
         #expect(again.queue.messages.count == 1)
+        // It is not an unfinished upload without bytes once the bundle is settled.
+        let marks = try #require(UploadRecord.read(try readFile(record(upload)), of: upload)).marks
+        #expect(marks.first?.phase == .complete)
+    }
+
+    /// Whether the sweep or the device comes first.
+    @Test(arguments: [false, true])
+    func aCrashAfterTheBundleHadItsLastPartLosesNoFile(isDeviceFirst: Bool) async throws {
+        let upload = try await setup.begin(id)
+        try await setup.append(body, to: upload, at: 0)
+        let (file, _) = try #require(setup.intake.uploads.entry(upload))
+        let (fence, _) = try await file.begin()
+        _ = try await file.end(fence, expecting: [], .received)
+        let saved = try readFile(record(upload))
+        setup.queue.fail(with: .diskFull)
+        _ = try await setup.intake.upload(upload, of: setup.device)
+        #expect(setup.intake.find(setup.key(id))?.parts.first?.isComplete == true)
+        setup.queue.fail(with: nil)
+        try writeFile(record(upload), saved)
+        let again = try setup.restarted()
+        if isDeviceFirst {
+            #expect(try await again.intake.upload(upload, of: again.device).isComplete)
+        }
+        await again.intake.sweep(at: .now)
+        #expect(try await again.intake.upload(upload, of: again.device).isComplete)
+        #expect(again.queue.messages.map(\.bundleDigest) == [.ofBundle(parts: [.of(body)])])
+        #expect(try again.parts.names() == [UploadFile.fileName(of: upload)])
+    }
+
+    /// A record that tells less than the bundle knows takes nothing from the queue.
+    @Test func aPartThatComesOnceMoreIsNotRemovedUnderItsOwnBundle() async throws {
+        let upload = try await setup.begin(id)
+        try await setup.append(body, to: upload, at: 0)
+        let (file, _) = try #require(setup.intake.uploads.entry(upload))
+        let (fence, _) = try await file.begin()
+        let mark = try await file.end(fence, expecting: [], .received)
+        for _ in 0..<2 { _ = try await setup.intake.finish(file, mark, expecting: []) }
+        #expect(setup.queue.messages.count == 1)
+        #expect(try setup.parts.names() == [UploadFile.fileName(of: upload)])
     }
 
     @Test func aQueueThatRefusesKeepsThePartForTheNextSweep() async throws {

@@ -14,7 +14,8 @@ from test_resumable_mixed import append_fields
 from tus_calls import VERSION, metadata
 
 SECONDS = int(os.environ.get("WAYBILL_TEST_UPLOAD_KILL_SECONDS", "12"))
-EVERY = 2
+# Seconds from ready to a kill.
+EVERY = (0.2, 2)
 PIECE = 1 << 18
 
 
@@ -189,17 +190,18 @@ class Whole(Client):
 
 @pytest.mark.slow
 def test_all_complete_offsets_never_go_back_and_an_append_is_lost_a_kill_at_most(make_place):
-    """Seconds by WAYBILL_TEST_UPLOAD_KILL_SECONDS, a kill every two of them."""
+    """Seconds by WAYBILL_TEST_UPLOAD_KILL_SECONDS, a kill within every two of them."""
     place = make_place("listeners=2", devices=4)
     kinds = (Optimistic, Careful, Tus, Whole)
     clients = [kind(device) for kind, device in zip(kinds, place.devices)]
     for client in clients:
         client.start()
     began, kills = time.monotonic(), 0
+    chance = chance_of("kills")
     try:
         while time.monotonic() - began < SECONDS:
-            ready = time.monotonic()
-            until(lambda: time.monotonic() - ready > EVERY)
+            ready, moment = time.monotonic(), chance.uniform(*EVERY)
+            until(lambda: time.monotonic() - ready > moment)
             place.server.kill()
             kills += 1
             place.server.start()
