@@ -134,7 +134,7 @@ extension BundleIntake {
             guard let opened = open.find(key) else { return false }
             guard !opened.isComplete else { throw .alreadyComplete }
             try await open.giveUp(key)
-            await directory.remove(opened.fileNames)
+            await forgetParts(of: opened)
             return true
         }
         if isGivenUp { await endUploads(of: key) }

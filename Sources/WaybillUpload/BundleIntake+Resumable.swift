@@ -223,8 +223,17 @@ extension BundleIntake {
             throw .uploadGone
         }
         uploads.note(file.id, begun.mark)
-        guard begun.mark.phase != .ended else { throw .uploadGone }
+        guard begun.mark.phase != .ended,
+            begun.mark.phase != .complete || isStillHere(file.plan)
+        else { throw .uploadGone }
         return (begun.fence, begun.mark)
+    }
+
+    /// False for a part that was complete and whose bundle was lost since.
+    private func isStillHere(_ plan: UploadPlan) -> Bool {
+        guard let key = plan.bundleKey, let part = plan.target?.part else { return true }
+        if let opened = open.find(key) { return opened.completed(part) != nil }
+        return queue.find(key)?.state != .lost
     }
 
     // MARK: Completing
@@ -385,6 +394,12 @@ extension BundleIntake {
             }
         }
         uploads.release(id, visit)
+    }
+
+    /// Removes what is here of a bundle that was ended, in its turn: no upload says that a part is here.
+    func forgetParts(of opened: OpenBundle) async {
+        await directory.remove(opened.fileNames)
+        for id in uploads.complete(of: opened.key) { await uploads.remove(id) }
     }
 
     /// Ends what is unfinished of a bundle that is.

@@ -33,7 +33,7 @@ extension BundleIntake {
                     !opened.isComplete
                 else { return }
                 try await open.expire(opened, at: now)
-                await directory.remove(opened.fileNames)
+                await forgetParts(of: opened)
             }
         }
     }

@@ -134,6 +134,16 @@ package final class Uploads: Sendable {
         }
     }
 
+    /// Those whose bytes are parts of a bundle.
+    func complete(of key: BundleKey) -> [UploadID] {
+        state.withLock { state in
+            (state.devices[key.deviceID] ?? []).filter { id in
+                guard let entry = state.entries[id] else { return false }
+                return entry.mark.phase == .complete && entry.file.plan.bundleKey == key
+            }
+        }
+    }
+
     /// What a device's unfinished uploads count, but those that `isCounted` leaves out.
     func charge(
         of device: DeviceID, _ isCounted: (UploadPlan) -> Bool

@@ -115,7 +115,11 @@ import WaybillQueue
             cut: nil)
         try await setup.write(body[..<5000], append)
         #expect(try await setup.offset(of: upload) == 0)
-        #expect(try await failure { try await setup.write(body[5000...], append) } == "taken_over")
+        #expect(
+            try await failure {
+                try await setup.write(body[5000...], append)
+                _ = try await append.finish()
+            } == "taken_over")
     }
 
     @Test func aWrongDigestOfAllDropsTheUploadAndItsBundle() async throws {
@@ -163,12 +167,21 @@ import WaybillQueue
             to: upload, of: setup.device, UploadAppend.Terms(offset: 0, isLast: true),
             cut: { cuts.add() })
         try await setup.write(body[..<4000], first)
+        // What is in the file is kept; what the connection still holds is not.
+        while (PartDirectory.byteCount(of: UploadFile.fileName(of: upload), in: setup.parts.path)
+            ?? 0)
+            == 0
+        { try await Task.sleep(for: .milliseconds(1)) }
         let told = try await setup.offset(of: upload)
         #expect(cuts.value == 1)
         #expect((1...4000).contains(told))
         let second = try await setup.append(body[told...], to: upload, at: told, isLast: true)
         #expect(second.state == .queued)
-        #expect(try await failure { _ = try await first.write(body) } == "taken_over")
+        #expect(
+            try await failure {
+                _ = try await first.write(body)
+                _ = try await first.finish()
+            } == "taken_over")
         await first.abandon()
         #expect(setup.queue.messages.map(\.bundleDigest) == [.ofBundle(parts: [.of(body)])])
     }
@@ -284,6 +297,40 @@ import WaybillQueue
         #expect(try await setup.intake.giveUp(setup.key(id)))
         #expect(try await failure { _ = try await setup.offset(of: upload) } == "upload_gone")
         #expect(try setup.parts.names().isEmpty)
+    }
+
+    @Test func completePartsOfABundleThatIsGivenUpAreForgotten() async throws {
+        let upload = try await setup.intake.beginUpload(
+            setup.plan(id, part: 1, of: 2), byteCount: nil
+        ).id
+        try await setup.append(body, to: upload, at: 0, isLast: true)
+        #expect(try await setup.intake.upload(upload, of: setup.device).isComplete)
+        #expect(try await setup.intake.giveUp(setup.key(id)))
+        #expect(try await failure { _ = try await setup.offset(of: upload) } == "upload_unknown")
+        #expect(try setup.parts.names().isEmpty)
+        #expect(try setup.uploadRecords().isEmpty)
+    }
+
+    /// Its device may know nothing but the upload's URL.
+    @Test func anUploadOfALostBundleIsGone() async throws {
+        let upload = try await setup.intake.beginUpload(
+            setup.plan(id, part: 1, of: 2), byteCount: nil
+        ).id
+        try await setup.append(body, to: upload, at: 0, isLast: true)
+        let last = try await setup.intake.beginUpload(
+            setup.plan(id, part: 2, of: 2), byteCount: nil
+        ).id
+        #expect(try await setup.append(body, to: last, at: 0, isLast: true).state == .queued)
+        #expect(try await setup.intake.upload(upload, of: setup.device).isComplete)
+        setup.note(.lost, id, [body, body])
+        #expect(try await failure { _ = try await setup.offset(of: upload) } == "upload_gone")
+        // It is sent again, part by part.
+        let again = try await setup.intake.beginUpload(
+            setup.plan(id, part: 2, of: 2), byteCount: nil
+        ).id
+        try await setup.append(body, to: again, at: 0, isLast: true)
+        #expect(try await setup.intake.upload(again, of: setup.device).isComplete)
+        #expect(try await failure { _ = try await setup.offset(of: upload) } == "upload_gone")
     }
 
     @Test func anotherNumberOfPartsIsAConflict() async throws {
