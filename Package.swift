@@ -81,7 +81,7 @@ let package = Package(
             name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(
             name: "CLibzip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
-        .systemLibrary(name: "CMalloc"),
+        .systemLibrary(name: "CGlibc"),
 
         // Level 0: SHA-1 in vectors, optimised in debug builds too: every bundle waits for it.
         .target(name: "CKeyLanes", cSettings: [.unsafeFlags(["-O2"])]),
@@ -156,8 +156,8 @@ let package = Package(
         .target(
             name: "WaybillUpload",
             dependencies: [
-                "WaybillModel", "WaybillThreads", "WaybillSealing", "SegmentedLog", "WaybillQueue",
-                system, crypto, logging, metrics,
+                "CGlibc", "WaybillModel", "WaybillThreads", "WaybillSealing", "SegmentedLog",
+                "WaybillQueue", system, crypto, logging, metrics,
             ],
             swiftSettings: strict),
 
@@ -203,7 +203,7 @@ let package = Package(
         .target(
             name: "WaybillServer",
             dependencies: [
-                "CMalloc", "WaybillModel", "WaybillHTTP", "WaybillThreads", "WaybillObservability",
+                "CGlibc", "WaybillModel", "WaybillHTTP", "WaybillThreads", "WaybillObservability",
                 "WaybillPostgres",
                 "SegmentedLog", "WaybillQueue", "WaybillStore", "WaybillUpload", "WaybillIngress",
                 "WaybillListener", "WaybillAdmin", argumentParser, lifecycle,
@@ -264,7 +264,7 @@ let package = Package(
         .executableTarget(
             name: "queuebench",
             dependencies: [
-                "CMalloc", "SegmentedLog", "WaybillQueue", "WaybillModel", "WaybillThreads",
+                "CGlibc", "SegmentedLog", "WaybillQueue", "WaybillModel", "WaybillThreads",
                 logging,
             ],
             path: "Tests/queuebench", swiftSettings: strict),

@@ -149,8 +149,9 @@ extension DeviceCall {
         do {
             receiver.expect(byteCount: announced)
             try await context.forEachPiece(of: request) { piece in
-                let isKept = piece.withUnsafeReadableBytes { receiver.keepInMemory($0) }
-                if !isKept { try await receiver.append(Array(piece.readableBytesView)) }
+                if try piece.withUnsafeReadableBytes({ try receiver.add($0) }) {
+                    try await receiver.write()
+                }
             }
             if let announced, announced != receiver.byteCount {
                 throw Problem(

@@ -200,8 +200,8 @@ struct UploadCalls: Sendable {
             to: id, of: try call.device.deviceID, terms, cut: { context.cut() })
         do {
             try await context.forEachPiece(of: call.request) { piece in
-                let told = try await append.write(Array(piece.readableBytesView))
-                if let told, let progress = answers.progress(told) {
+                guard try piece.withUnsafeReadableBytes({ try append.add($0) }) else { return }
+                if let told = try await append.write(), let progress = answers.progress(told) {
                     try await context.inform(progress)
                 }
             }

@@ -57,9 +57,13 @@ struct RunningDigest {
     }
 
     mutating func update(_ bytes: [UInt8]) {
-        sha256.update(data: bytes)
-        sha512?.update(data: bytes)
-        sha1?.update(data: bytes)
+        bytes.withUnsafeBytes { update($0) }
+    }
+
+    mutating func update(_ bytes: UnsafeRawBufferPointer) {
+        sha256.update(bufferPointer: bytes)
+        sha512?.update(bufferPointer: bytes)
+        sha1?.update(bufferPointer: bytes)
     }
 
     /// The digest so far; nil for a function that was not wanted.

@@ -17,6 +17,7 @@ actor PartFileWriter {
     private let thread: ThreadExecutor
     private var descriptor: Int32 = -1
     private var byteCount = 0
+    private var writeBack = WriteBack()
     private var digest: RunningDigest
     private var isKept = false
 
@@ -45,9 +46,10 @@ actor PartFileWriter {
 
     /// Adds bytes at the end; not yet durable.
     func write(_ bytes: [UInt8]) throws(UploadError) {
-        digest.update(bytes)
         try FileCalls.write(bytes, to: descriptor, at: byteCount)
         byteCount += bytes.count
+        writeBack.written(to: byteCount, descriptor)
+        digest.update(bytes)
     }
 
     /// Checks digests and structure of all that was written.

@@ -23,7 +23,7 @@ struct PartDemand: Sendable {
 
 /// Takes one part's bytes as they come: few of them stay in memory, more go to a file.
 ///
-/// Holds at most the inline bound, or 256 KiB, and one piece in memory, whatever the part's size.
+/// Holds at most the inline bound, or two pieces of 256 KiB, in memory, whatever the part's size.
 package final class PartReceiver {
     private static let writtenAtOnce = 256 << 10
 
@@ -31,6 +31,7 @@ package final class PartReceiver {
     private let demand: PartDemand
     private var pending: [UInt8] = []
     private var file: PartFileWriter?
+    private var writer = PieceWriter<Void>()
     /// Of bytes that are not kept.
     private var running: RunningDigest
 
@@ -49,33 +50,34 @@ package final class PartReceiver {
         if byteCount <= bytesMax { pending.reserveCapacity(byteCount) }
     }
 
-    /// Adds bytes at the end as long as all of them stay in memory; copies them once.
+    /// Adds bytes at the end; copies them once.
     ///
-    /// - Returns: false when nothing was done, for ``append(_:)`` to do it.
-    package func keepInMemory(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        guard case .inline(let bytesMax) = demand.storage, file == nil,
-            byteCount + bytes.count <= min(bytesMax, demand.bytesMax)
-        else { return false }
-        pending.append(contentsOf: bytes)
+    /// - Returns: true when there are enough of them for ``write()``, to be called before the next.
+    /// - Throws: ``UploadError/tooLarge(bytesMax:)`` or ``UploadError/pastDeclared(byteCount:)``: only
+    ///   ``discard()`` is left.
+    package func add(_ bytes: UnsafeRawBufferPointer) throws(UploadError) -> Bool {
         byteCount += bytes.count
-        return true
+        guard byteCount <= demand.bytesMax else { throw demand.excess }
+        switch demand.storage {
+        case .none:
+            running.update(bytes)
+            return false
+        case .inline(let bytesMax) where file == nil && byteCount <= bytesMax:
+            pending.append(contentsOf: bytes)
+            return false
+        case .inline, .file:
+            if pending.isEmpty { pending.reserveCapacity(Self.writtenAtOnce + bytes.count) }
+            pending.append(contentsOf: bytes)
+            // Each piece by itself would cost a change of threads.
+            return file == nil || pending.count >= Self.writtenAtOnce
+        }
     }
 
-    /// Adds bytes at the end.
+    /// Has what was added written to the file, which goes on while more is added.
     ///
-    /// - Throws: ``UploadError/tooLarge(bytesMax:)`` or ``UploadError/pastDeclared(byteCount:)``,
-    ///   ``UploadError/diskFull``, ``UploadError/io(errno:operation:)``; nothing is kept then.
-    package func append(_ bytes: [UInt8]) async throws(UploadError) {
-        byteCount += bytes.count
-        guard byteCount <= demand.bytesMax else {
-            await discard()
-            throw demand.excess
-        }
-        if case .none = demand.storage { return running.update(bytes) }
-        if pending.isEmpty { pending = bytes } else { pending += bytes }
-        if case .inline(let bytesMax) = demand.storage, pending.count <= bytesMax { return }
-        // Each piece by itself would cost a change of threads.
-        guard file == nil || pending.count >= Self.writtenAtOnce else { return }
+    /// - Throws: ``UploadError/diskFull``, ``UploadError/io(errno:operation:)``, of this or of an earlier
+    ///   piece; nothing is kept then.
+    package func write() async throws(UploadError) {
         try await orDiscard { () async throws(UploadError) in
             try await flush()
         }
@@ -84,6 +86,8 @@ package final class PartReceiver {
     /// Drops the bytes and removes the file.
     package func discard() async {
         pending = []
+        // What became of it does not matter any more.
+        _ = try? await writer.end()
         await file?.discard()
         file = nil
     }
@@ -110,6 +114,7 @@ package final class PartReceiver {
                 return try finishInMemory()
             }
             try await flush()
+            _ = try await writer.end()
             if let file {
                 let (digest, layout) = try await file.check(
                     expecting: demand.expected, limits: demand.limits)
@@ -136,10 +141,10 @@ package final class PartReceiver {
             file = try await directory.makeFile(
                 hashing: demand.expected.map(\.algorithm))
         }
-        guard !pending.isEmpty else { return }
+        guard let file, !pending.isEmpty else { return }
         let piece = pending
         pending = []
-        try await file?.write(piece)
+        _ = try await writer.begin { () async throws(UploadError) in try await file.write(piece) }
     }
 
     private func orDiscard<Value>(

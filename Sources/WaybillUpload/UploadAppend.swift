@@ -49,6 +49,8 @@ package final class UploadAppend {
     private var isFirstPiece = true
     /// Bytes that are not in the file yet: each piece by itself would cost a change of threads.
     private var pending: [UInt8] = []
+    /// What each piece leaves synced and tellable, if anything more.
+    private var writer = PieceWriter<UploadMark?>()
     private var flushedAt = Deadline(nanoseconds: 0)
 
     private static let writtenAtOnce = 256 << 10
@@ -57,6 +59,8 @@ package final class UploadAppend {
 
     /// Bytes of the upload, synced or not.
     private var offset: Int
+    /// Bytes of the request.
+    private var received = 0
     /// All bytes of the upload are here: what goes wrong from then on is not the append's.
     package private(set) var isProcessing = false
 
@@ -74,45 +78,66 @@ package final class UploadAppend {
         isBeginning = mark.offset == 0
     }
 
-    /// Adds bytes at the end.
+    /// Adds bytes at the end; copies them once.
     ///
-    /// - Returns: the offset, where it is synced further than before and may be told: never while a
-    ///   digest is pending that could take the bytes back.
-    /// - Throws: ``UploadError/pastDeclared(byteCount:)``, ``UploadError/tooLarge(bytesMax:)``,
-    ///   ``UploadError/tooManyOpen(_:)``, ``UploadError/takenOver``, and what the disk throws. What was
+    /// - Returns: true when there are enough of them for ``write()``, to be called before the next.
+    /// - Throws: ``UploadError/pastDeclared(byteCount:)``, ``UploadError/tooLarge(bytesMax:)``. What was
     ///   added before stays.
-    package func write(_ bytes: [UInt8]) async throws(UploadError) -> Int? {
-        guard !bytes.isEmpty else { return nil }
+    package func add(_ bytes: UnsafeRawBufferPointer) throws(UploadError) -> Bool {
+        guard !bytes.isEmpty else { return false }
         if let byteCount, offset + bytes.count > byteCount {
             throw .pastDeclared(byteCount: byteCount)
         }
         let bytesMax = intake.partBytesMax
         guard offset + bytes.count <= bytesMax else { throw .tooLarge(bytesMax: bytesMax) }
-        if isFirstPiece, isBeginning, let key = file.plan.bundleKey {
-            for other in intake.uploads.all(key, part: file.plan.target?.part ?? 0)
-            where other.id != file.id && other.mark.phase == .receiving {
-                await intake.end(other.id)
-            }
-        }
-        isFirstPiece = false
-        if pending.isEmpty { pending = bytes } else { pending += bytes }
+        if pending.isEmpty { pending.reserveCapacity(Self.writtenAtOnce + bytes.count) }
+        pending.append(contentsOf: bytes)
         offset += bytes.count
-        guard
-            pending.count >= Self.writtenAtOnce
-                || Deadline.now >= flushedAt.advanced(by: Self.flushInterval)
-        else { return nil }
-        return try await flush()
+        received += bytes.count
+        // The last bytes are written when the append ends.
+        return pending.count >= Self.writtenAtOnce
+            || (received != terms.announced
+                && Deadline.now >= flushedAt.advanced(by: Self.flushInterval))
     }
 
-    private func flush() async throws(UploadError) -> Int? {
+    /// Has what was added written, which goes on while more is added.
+    ///
+    /// - Returns: the offset, where it is synced further than before and may be told: never while a
+    ///   digest is pending that could take the bytes back.
+    /// - Throws: ``UploadError/tooManyOpen(_:)``, ``UploadError/takenOver``, and what the disk throws,
+    ///   of this or of an earlier piece. What was added before stays.
+    package func write() async throws(UploadError) -> Int? {
         guard !pending.isEmpty else { return nil }
-        let bytes = pending
-        pending = []
+        await endOthers()
+        let bytes = takePending()
         flushedAt = .now
-        guard let told = try await file.append(bytes, fence) else { return nil }
-        intake.uploads.note(file.id, await file.mark)
+        return try note(
+            await writer.begin { [file, fence] () async throws(UploadError) in
+                try await file.append(bytes, fence)
+            })
+    }
+
+    private func takePending() -> [UInt8] {
+        defer { pending = [] }
+        return pending
+    }
+
+    /// With the first byte of an upload the older ones of the same part end.
+    private func endOthers() async {
+        defer { isFirstPiece = false }
+        guard isFirstPiece, isBeginning, let key = file.plan.bundleKey else { return }
+        for other in intake.uploads.all(key, part: file.plan.target?.part ?? 0)
+        where other.id != file.id && other.mark.phase == .receiving {
+            await intake.end(other.id)
+        }
+    }
+
+    /// Takes in what a piece left synced.
+    private func note(_ outcome: UploadMark??) throws(UploadError) -> Int? {
+        guard let told = outcome ?? nil else { return nil }
+        intake.uploads.note(file.id, told)
         if byteCount == nil { try intake.checkRoom(for: file.plan, adding: 0) }
-        return file.plan.expected.isEmpty && terms.expectedOfAll.isEmpty ? told : nil
+        return file.plan.expected.isEmpty && terms.expectedOfAll.isEmpty ? told.offset : nil
     }
 
     /// Adds the bytes of complete pieces.
@@ -127,16 +152,18 @@ package final class UploadAppend {
     ///   of the upload kept, and what disk and queue throw.
     package func finish() async throws(UploadError) -> Outcome {
         defer { intake.uploads.release(file.id, visit) }
-        _ = try await flush()
+        _ = try note(await writer.end())
+        if !pending.isEmpty { await endOthers() }
+        let rest = takePending()
         let isLast = terms.isLast ?? (byteCount == offset)
         let isWhole = byteCount ?? offset == offset
         let outcome = try await intake.uploads.turns.take(file.id) {
             () async throws(UploadError) -> Outcome in
             let mark = try await file.end(
-                fence, expecting: terms.expected, isLast && isWhole ? .received : .receiving)
+                fence, adding: rest, expecting: terms.expected,
+                isLast && isWhole ? .received : .receiving)
             intake.uploads.note(file.id, mark)
             guard isLast else {
-                await file.rest(fence)
                 return .unfinished(UploadStanding(id: file.id, plan: file.plan, mark: mark))
             }
             guard isWhole else { throw .lengthMismatch(offset: mark.offset) }
@@ -154,9 +181,9 @@ package final class UploadAppend {
     /// Ends an append whose body was cut off: what came stays, unless a digest of it was told.
     package func abandon() async {
         // What cannot be written now comes again.
-        _ = try? await flush()
-        let isCurrent = await file.abandon(fence)
-        let mark = await file.mark
+        _ = try? await writer.end()
+        if !pending.isEmpty { await endOthers() }
+        let (isCurrent, mark) = await file.abandon(fence, adding: takePending())
         intake.uploads.note(file.id, mark)
         intake.uploads.release(file.id, visit)
         guard isCurrent, file.plan.endsAtLength, mark.isWhole else { return }
@@ -180,9 +207,12 @@ extension BundleIntake {
         let (begun, visit) = try await visit(id, of: device, cut: cut) {
             (file, fence, standing) async throws(UploadError) in
             let byteCount = try check(terms, standing)
-            try await file.prepare(
-                fence, checking: terms.expected.map(\.algorithm), byteCount: byteCount)
-            uploads.note(id, await file.mark)
+            if !terms.expected.isEmpty || byteCount != standing.mark.byteCount {
+                uploads.note(
+                    id,
+                    try await file.prepare(
+                        fence, checking: terms.expected.map(\.algorithm), byteCount: byteCount))
+            }
             return (file: file, fence: fence, mark: standing.mark, byteCount: byteCount)
         }
         return UploadAppend(

@@ -43,6 +43,7 @@ actor UploadFile {
     private var fence: Fence = 0
     /// Bytes in the file; those behind the mark are not synced.
     private var written = 0
+    private var writeBack = WriteBack()
     /// The file was made shorter, and no sync has said so yet.
     private var isTrimmed = false
     private var digest: RunningDigest
@@ -53,7 +54,7 @@ actor UploadFile {
     private var markedAt = Deadline.now
 
     /// A mark follows after so many bytes, or so long, of an append.
-    private static let markBytes = 16 << 20
+    private static let markBytes = 32 << 20
     private static let markInterval = Duration.seconds(1)
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
@@ -113,7 +114,7 @@ actor UploadFile {
     /// - Parameter byteCount: the upload's bytes, where the request tells them.
     func prepare(
         _ fence: Fence, checking algorithms: [DigestAlgorithm], byteCount: Int?
-    ) throws(UploadError) {
+    ) throws(UploadError) -> UploadMark {
         try check(fence)
         digestBefore = digest
         appendDigest = algorithms.isEmpty ? nil : RunningDigest(algorithms)
@@ -122,17 +123,29 @@ actor UploadFile {
             next.byteCount = byteCount
             try write(next)
         }
+        return mark
     }
 
     // MARK: Appending
 
     /// Adds bytes at the end.
     ///
-    /// - Returns: the offset, where it is synced further than before and may be told.
+    /// - Returns: the mark, where it is synced further than before and may be told.
     /// - Throws: ``UploadError/takenOver`` when another append has begun, ``UploadError/diskFull``,
     ///   ``UploadError/io(errno:operation:)``.
-    func append(_ bytes: [UInt8], _ fence: Fence) throws(UploadError) -> Int? {
+    func append(_ bytes: [UInt8], _ fence: Fence) throws(UploadError) -> UploadMark? {
         try check(fence)
+        try add(bytes)
+        guard appendDigest == nil,
+            written - mark.offset >= Self.markBytes
+                || Deadline.now >= markedAt.advanced(by: Self.markInterval)
+        else { return nil }
+        try sync(.receiving)
+        return mark
+    }
+
+    private func add(_ bytes: [UInt8]) throws(UploadError) {
+        guard !bytes.isEmpty else { return }
         try openFile()
         // What a crash left before the first mark.
         if written == 0 { try trim(to: 0) }
@@ -143,24 +156,23 @@ actor UploadFile {
             throw error
         }
         written += bytes.count
+        writeBack.written(to: written, descriptor)
         digest.update(bytes)
         appendDigest?.update(bytes)
-        guard appendDigest == nil,
-            written - mark.offset >= Self.markBytes
-                || Deadline.now >= markedAt.advanced(by: Self.markInterval)
-        else { return nil }
-        try sync(.receiving)
-        return mark.offset
     }
 
     /// Ends an append whose bytes are all here; they are synced on return.
     ///
     /// - Throws: ``UploadError/digestMismatch(_:)`` for bytes that are not the ones told: they are
     ///   taken back.
+    ///
+    /// - Parameter bytes: the last ones.
     func end(
-        _ fence: Fence, expecting expected: [ExpectedDigest], _ phase: UploadMark.Phase
+        _ fence: Fence, adding bytes: [UInt8] = [], expecting expected: [ExpectedDigest],
+        _ phase: UploadMark.Phase
     ) throws(UploadError) -> UploadMark {
         try check(fence)
+        try add(bytes)
         if let appendDigest {
             do {
                 _ = try appendDigest.finish(expecting: expected)
@@ -171,27 +183,26 @@ actor UploadFile {
         }
         appendDigest = nil
         if written != mark.offset || phase != mark.phase { try sync(phase) }
+        // Nobody is at it for now, or it is looked through next.
+        if phase == .receiving { closeFile() }
         return mark
-    }
-
-    /// Nobody is at it for now.
-    func rest(_ fence: Fence) {
-        if fence == self.fence { closeFile() }
     }
 
     /// Ends an append that was cut off; what came of it stays, unless its check is missing.
     ///
-    /// - Returns: false if another one has begun.
-    func abandon(_ fence: Fence) -> Bool {
-        guard fence == self.fence else { return false }
+    /// - Parameter bytes: the last ones that came.
+    /// - Returns: false if another one has begun; and how far the upload has come.
+    func abandon(_ fence: Fence, adding bytes: [UInt8]) -> (isCurrent: Bool, mark: UploadMark) {
+        guard fence == self.fence else { return (false, mark) }
         do throws(UploadError) {
+            if mark.phase == .receiving { try add(bytes) }
             try settleAppend()
         } catch {
             // The bytes behind the mark are suspect: they are cut off when the upload is looked at next.
             isLoaded = false
         }
         closeFile()
-        return true
+        return (true, mark)
     }
 
     /// The upload as one archive: its digests and its structure are checked.
@@ -342,8 +353,10 @@ actor UploadFile {
                 try FileCalls.sync(descriptor)
                 if !isNamed { try FileCalls.syncDirectory(places.parts) }
             } catch {
-                // What the disk holds behind the mark is not known: a second sync would say nothing of it.
+                // What the disk holds behind the mark is not known, and a second sync would say nothing of
+                // it: it is cut off when the upload is looked at next.
                 isLoaded = false
+                fence += 1
                 throw error
             }
             isNamed = true

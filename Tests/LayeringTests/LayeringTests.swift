@@ -4,7 +4,7 @@ import Testing
 /// The module map of the architecture, as data: level, and what each target may import of others'.
 private let moduleMap: [String: (level: Int, thirdParty: Set<String>)] = [
     "CLibpq": (0, []), "CLibcrypto": (0, []), "CZlib": (0, []), "CLibzip": (0, []),
-    "CMalloc": (0, []),
+    "CGlibc": (0, []),
     "CKeyLanes": (0, []), "CPhoneNetwork": (0, []),
     "DemoFlights": (0, []), "OpenAPIDocument": (0, []),
     "WaybillModel": (1, ["HTTPTypes", "Crypto"]),

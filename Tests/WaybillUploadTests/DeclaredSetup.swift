@@ -144,3 +144,23 @@ func failure(_ body: () async throws -> Void) async throws -> String? {
         return error.shortDescription
     }
 }
+
+extension PartReceiver {
+    /// Adds bytes as a request's body does.
+    func append(_ bytes: [UInt8]) async throws {
+        do {
+            guard try bytes.withUnsafeBytes({ try add($0) }) else { return }
+        } catch {
+            await discard()
+            throw error
+        }
+        try await write()
+    }
+}
+
+extension UploadAppend {
+    /// Likewise; the offset that may be told.
+    func write(_ bytes: [UInt8]) async throws -> Int? {
+        try bytes.withUnsafeBytes { try add($0) } ? try await write() : nil
+    }
+}

@@ -1,5 +1,6 @@
 """What happens to uploads when the server ends, the disk fills, time passes, or nobody comes back."""
 
+import errno
 import os
 import pathlib
 import time
@@ -10,13 +11,13 @@ from place import until
 from resumable import (
     MIB, Upload, Wire, authorized, call, chance_of, is_forgotten, is_gone, is_settled, limits, seal)
 from stranger import new_id
-from test_faults_disk import make_disk
+from test_faults_disk import faults, make_disk
 from test_faults_process import clock
 from test_resumable_mixed import append, append_fields, ask, begin, dialects
 from tus_calls import VERSION, create, created, head, patch, patched
 
 # Fixtures of other files.
-__all__ = ["clock", "make_disk"]
+__all__ = ["clock", "faults", "make_disk"]
 LEFT = int(os.environ.get("WAYBILL_TEST_UPLOADS_LEFT", "2000"))
 DAY = 24
 
@@ -104,6 +105,25 @@ def test_what_was_asked_for_at_the_beginning_is_known_after_a_kill(make_place, d
         finishes(device, dialect, sealed, begin(device, dialect, sealed.bundle_id, len(data)))
         return
     is_settled(device, sealed)
+
+
+@dialects
+@pytest.mark.parametrize("is_complete", [False, True])
+def test_bytes_whose_sync_failed_are_not_told_by_a_second_one(
+        make_place, faults, dialect, is_complete):
+    """A sync that comes after a failed one says nothing of what that was for."""
+    place = make_place("listeners=0", prefix=faults.prefix)
+    device = place.device
+    sealed = seal(device, chance_of("sync"), MIB)
+    data = sealed.parts[0]
+    url, half = half_sent(device, dialect, sealed)
+    end = len(data) if is_complete else half + 100_000
+    faults.fail(place.server, "sync/fdatasync", errno.EIO, once=True)
+    answer = append(device, dialect, url, half, data[half:end], complete=is_complete)
+    assert answer.status_code == 500, answer
+    assert ask(device, dialect, url).offset == half
+    place.listeners(1)
+    finishes(device, dialect, sealed, url)
 
 
 @dialects
