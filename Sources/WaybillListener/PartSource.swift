@@ -1,5 +1,6 @@
 internal import WaybillQueue
 internal import WaybillSealing
+internal import WaybillThreads
 
 #if canImport(Glibc)
     internal import Glibc
@@ -98,22 +99,7 @@ final class PartFile: Sendable {
 
     /// Up to `count` bytes from `offset` on; fewer only at the end of the file.
     func read(at offset: Int, count: Int) throws(ListenerError) -> [UInt8] {
-        var number: Int32 = 0
-        let bytes = [UInt8](unsafeUninitializedCapacity: max(0, count)) { buffer, filled in
-            while filled < count {
-                let rest = UnsafeMutableRawBufferPointer(
-                    rebasing: UnsafeMutableRawBufferPointer(buffer)[filled..<count])
-                let got = pread(descriptor, rest.baseAddress, rest.count, off_t(offset + filled))
-                if got > 0 {
-                    filled += got
-                } else if got == 0 {
-                    return
-                } else if errno != EINTR {
-                    number = errno
-                    return
-                }
-            }
-        }
+        let (bytes, number) = PositionalRead.bytes(of: descriptor, at: offset, count: count)
         guard number == 0 else { throw .partUnreadable(errno: number) }
         return bytes
     }

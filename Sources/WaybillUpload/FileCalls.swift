@@ -47,22 +47,7 @@ enum FileCalls {
     static func read(
         _ descriptor: Int32, at offset: Int, count: Int
     ) throws(UploadError) -> [UInt8] {
-        var number: Int32 = 0
-        let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-            while filled < count {
-                let rest = UnsafeMutableRawBufferPointer(
-                    rebasing: UnsafeMutableRawBufferPointer(buffer)[filled..<count])
-                let got = pread(descriptor, rest.baseAddress, rest.count, off_t(offset + filled))
-                if got > 0 {
-                    filled += got
-                } else if got == 0 {
-                    return
-                } else if errno != EINTR {
-                    number = errno
-                    return
-                }
-            }
-        }
+        let (bytes, number) = PositionalRead.bytes(of: descriptor, at: offset, count: count)
         guard number == 0 else { throw UploadError(errno: number, operation: "pread") }
         return bytes
     }

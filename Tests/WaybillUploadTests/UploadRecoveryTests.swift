@@ -24,6 +24,15 @@ import WaybillQueue
         setup.bundles.path + "/uploads/" + UploadFile.recordName(of: upload)
     }
 
+    /// An upload whose bytes are all here, and that something kept from its bundle.
+    private func received() async throws -> (id: UploadID, file: UploadFile, mark: UploadMark) {
+        let upload = try await setup.begin(id)
+        try await setup.append(body, to: upload, at: 0)
+        let (file, _) = try #require(setup.intake.uploads.entry(upload))
+        let (fence, _) = try await file.begin()
+        return (upload, file, try await file.end(fence, expecting: [], .received))
+    }
+
     @Test func aRestartKeepsWhatWasTold() async throws {
         let upload = try await setup.begin(id, byteCount: body.count)
         try await setup.append(body[..<2500], to: upload, at: 0)
@@ -102,11 +111,7 @@ import WaybillQueue
     }
 
     @Test func aCrashBetweenTheLastByteAndTheBundleIsMendedAtStart() async throws {
-        let upload = try await setup.begin(id)
-        try await setup.append(body, to: upload, at: 0)
-        let (file, _) = try #require(setup.intake.uploads.entry(upload))
-        let (fence, _) = try await file.begin()
-        _ = try await file.end(fence, expecting: [], .received)
+        _ = try await received()
         let again = try setup.restarted()
         await again.intake.sweep(at: .now)
         #expect(again.intake.find(again.key(id))?.state == .queued)
@@ -115,11 +120,7 @@ import WaybillQueue
     }
 
     @Test func aCrashAfterTheQueueHadItLosesNoFile() async throws {
-        let upload = try await setup.begin(id)
-        try await setup.append(body, to: upload, at: 0)
-        let (file, _) = try #require(setup.intake.uploads.entry(upload))
-        let (fence, _) = try await file.begin()
-        _ = try await file.end(fence, expecting: [], .received)
+        let (upload, _, _) = try await received()
         let saved = try readFile(record(upload))
         _ = try await setup.intake.upload(upload, of: setup.device)
         #expect(setup.queue.messages.count == 1)
@@ -137,11 +138,7 @@ import WaybillQueue
     /// Whether the sweep or the device comes first.
     @Test(arguments: [false, true])
     func aCrashAfterTheBundleHadItsLastPartLosesNoFile(isDeviceFirst: Bool) async throws {
-        let upload = try await setup.begin(id)
-        try await setup.append(body, to: upload, at: 0)
-        let (file, _) = try #require(setup.intake.uploads.entry(upload))
-        let (fence, _) = try await file.begin()
-        _ = try await file.end(fence, expecting: [], .received)
+        let (upload, _, _) = try await received()
         let saved = try readFile(record(upload))
         setup.queue.fail(with: .diskFull)
         _ = try await setup.intake.upload(upload, of: setup.device)
@@ -160,11 +157,7 @@ import WaybillQueue
 
     /// A record that tells less than the bundle knows takes nothing from the queue.
     @Test func aPartThatComesOnceMoreIsNotRemovedUnderItsOwnBundle() async throws {
-        let upload = try await setup.begin(id)
-        try await setup.append(body, to: upload, at: 0)
-        let (file, _) = try #require(setup.intake.uploads.entry(upload))
-        let (fence, _) = try await file.begin()
-        let mark = try await file.end(fence, expecting: [], .received)
+        let (upload, file, mark) = try await received()
         for _ in 0..<2 { _ = try await setup.intake.finish(file, mark, expecting: []) }
         #expect(setup.queue.messages.count == 1)
         #expect(try setup.parts.names() == [UploadFile.fileName(of: upload)])
