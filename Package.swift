@@ -99,7 +99,7 @@ let package = Package(
 
         // Level 1
         .target(name: "WaybillModel", dependencies: [crypto, httpTypes], swiftSettings: strict),
-        .target(name: "WaybillThreads", dependencies: [deque], swiftSettings: strict),
+        .target(name: "WaybillThreads", dependencies: ["CGlibc", deque], swiftSettings: strict),
         .target(
             name: "WaybillSealing", dependencies: ["CZlib", crypto, cryptoExtras],
             swiftSettings: strict),

@@ -132,6 +132,11 @@ struct Daemon {
             gate: gate, listenersMax: budget.listeners, onStaleLease: { staleLeases.note($0) })
         let previous = PreviousBundles(
             source: ReceiptHistory(connectionString: databaseURL, filter: filter))
+        let number = DurableSync.everything(around: directory.path)
+        if number != 0 {
+            logger.warning(
+                "what was left unsynced could not be synced", metadata: ["errno": "\(number)"])
+        }
         let unfinished = try OpenBundles(path: directory.bundles, partsPath: directory.parts) {
             switch queue.find($0)?.state {
             case .queued, .processing: true

@@ -1,4 +1,5 @@
 #if canImport(Glibc)
+    internal import CGlibc
     internal import Glibc
 #else
     internal import Darwin
@@ -42,6 +43,20 @@ package enum DurableSync {
                 return 0
             }
         #else
+            return 0
+        #endif
+    }
+
+    /// `syncfs(2)` of the file system that has a path. What a process that was killed had written and not
+    /// synced is read by the next one as if it were safe; after this it is. 0, or the error's number.
+    package static func everything(around path: String) -> Int32 {
+        #if canImport(Glibc)
+            let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+            guard descriptor >= 0 else { return errno }
+            defer { close(descriptor) }
+            return syncfs(descriptor) == 0 ? 0 : errno
+        #else
+            sync()
             return 0
         #endif
     }
