@@ -133,8 +133,9 @@ extension BundleIntake {
         let isGivenUp = try await turns.take(key) { () async throws(UploadError) -> Bool in
             guard let opened = open.find(key) else { return false }
             guard !opened.isComplete else { throw .alreadyComplete }
+            await forgetComplete(of: key)
             try await open.giveUp(key)
-            await forgetParts(of: opened)
+            await directory.remove(opened.fileNames)
             return true
         }
         if isGivenUp { await endUploads(of: key) }

@@ -173,7 +173,8 @@ extension BundleIntake {
     /// The upload of a part to go on with; nil where none was begun.
     package func upload(of key: BundleKey, part: Int) -> UploadID? {
         uploads.current(key, part: part)?.id
-            ?? uploads.all(key, part: part).last { $0.mark.phase == .complete }?.id
+            ?? uploads.all(key, part: part)
+            .last { $0.mark.phase == .complete && isStillHere($0.plan) }?.id
     }
 
     /// Takes an upload over, and what is said of it meanwhile is nobody else's.
@@ -322,7 +323,7 @@ extension BundleIntake {
     /// A bundle of one part that was declared by its upload alone is forgotten with it.
     private func forgetUndeclared(_ key: BundleKey) async {
         guard let opened = open.find(key), opened.declaration.parts.count == 1,
-            opened.declaration.bundleDigest == nil
+            opened.declaration.bundleDigest == nil, uploads.open(of: key).isEmpty
         else { return }
         do throws(UploadError) {
             _ = try await giveUp(key)
@@ -365,9 +366,13 @@ extension BundleIntake {
             return await uploads.remove(id)
         }
         await end(id)
-        guard let key = file.plan.bundleKey, let opened = open.find(key),
-            opened.declaration.parts.count == 1
-        else { return }
+        guard let key = file.plan.bundleKey else { return }
+        if uploads.entry(id)?.mark.phase == .complete {
+            // Its last append was faster.
+            guard isForgotten else { throw .alreadyComplete }
+            return await uploads.remove(id)
+        }
+        guard let opened = open.find(key), opened.declaration.parts.count == 1 else { return }
         do throws(UploadError) {
             _ = try await giveUp(key)
         } catch {
@@ -377,7 +382,14 @@ extension BundleIntake {
     }
 
     /// Ends an upload that is nobody's part yet; whoever is at it is cut off.
-    func end(_ id: UploadID, at time: Timestamp = .now) async {
+    ///
+    /// - Parameter oldest: one with progress since then goes on; nil where that does not matter.
+    /// - Returns: false for one that goes on.
+    @discardableResult
+    func end(
+        _ id: UploadID, at time: Timestamp = .now, idleSince oldest: Timestamp? = nil
+    ) async -> Bool {
+        if let oldest, let mark = uploads.entry(id)?.mark, mark.time > oldest { return false }
         let visit = uploads.seize(id, nil)
         do throws(UploadError) {
             try await uploads.turns.take(id) { () async throws(UploadError) in
@@ -394,12 +406,12 @@ extension BundleIntake {
             }
         }
         uploads.release(id, visit)
+        return true
     }
 
-    /// Removes what is here of a bundle that was ended, in its turn: no upload says that a part is here.
-    func forgetParts(of opened: OpenBundle) async {
-        await directory.remove(opened.fileNames)
-        for id in uploads.complete(of: opened.key) { await uploads.remove(id) }
+    /// To be called before a bundle is ended, in its turn: no upload says that a part of it is here.
+    func forgetComplete(of key: BundleKey) async {
+        for id in uploads.complete(of: key) { await uploads.remove(id) }
     }
 
     /// Ends what is unfinished of a bundle that is.

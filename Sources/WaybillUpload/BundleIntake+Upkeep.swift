@@ -30,10 +30,11 @@ extension BundleIntake {
             await attempt("an unfinished bundle could not be given up", key) {
                 () async throws(UploadError) in
                 guard let opened = open.find(key), opened.progressedAt <= oldest,
-                    !opened.isComplete
+                    !opened.isComplete, uploads.open(of: key).isEmpty
                 else { return }
+                await forgetComplete(of: key)
                 try await open.expire(opened, at: now)
-                await forgetParts(of: opened)
+                await directory.remove(opened.fileNames)
             }
         }
     }
@@ -48,8 +49,8 @@ extension BundleIntake {
             // Looking at it is enough; what stands in the way is logged there.
             _ = try? await self.upload(upload.id, of: upload.plan.deviceID)
         }
-        for upload in uploads.list(.receiving) where upload.mark.time <= oldest {
-            await end(upload.id, at: now)
+        for upload in uploads.list(.receiving)
+        where await end(upload.id, at: now, idleSince: oldest) {
             uploads.expiredCount.increment()
         }
         let told = now.advanced(by: .zero - Self.rememberedFor)
@@ -59,8 +60,7 @@ extension BundleIntake {
                 case .receiving, .queued, .processing: uploads.refresh(upload.id, at: now)
                 default: if upload.mark.time <= told { await uploads.remove(upload.id) }
                 }
-            } else if upload.mark.time <= oldest {
-                await end(upload.id, at: now)
+            } else if await end(upload.id, at: now, idleSince: oldest) {
                 uploads.expiredCount.increment()
             }
         }

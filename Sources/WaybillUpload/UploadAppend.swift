@@ -126,9 +126,21 @@ package final class UploadAppend {
     private func endOthers() async {
         defer { isFirstPiece = false }
         guard isFirstPiece, isBeginning, let key = file.plan.bundleKey else { return }
-        for other in intake.uploads.all(key, part: file.plan.target?.part ?? 0)
-        where other.id != file.id && other.mark.phase == .receiving {
+        let all = intake.uploads.all(key, part: file.plan.target?.part ?? 0)
+        // One that was ended itself, by a newer one, is not among them any more.
+        guard let place = all.firstIndex(where: { $0.id == file.id }) else { return }
+        for other in all[..<place] where other.mark.phase == .receiving {
             await intake.end(other.id)
+        }
+    }
+
+    /// Waits for the piece under way. Without it nothing that came after it counts.
+    private func endPiece() async throws(UploadError) {
+        do throws(UploadError) {
+            _ = try note(await writer.end())
+        } catch {
+            pending = []
+            throw error
         }
     }
 
@@ -152,7 +164,7 @@ package final class UploadAppend {
     ///   of the upload kept, and what disk and queue throw.
     package func finish() async throws(UploadError) -> Outcome {
         defer { intake.uploads.release(file.id, visit) }
-        _ = try note(await writer.end())
+        try await endPiece()
         if !pending.isEmpty { await endOthers() }
         let rest = takePending()
         let isLast = terms.isLast ?? (byteCount == offset)
@@ -181,7 +193,7 @@ package final class UploadAppend {
     /// Ends an append whose body was cut off: what came stays, unless a digest of it was told.
     package func abandon() async {
         // What cannot be written now comes again.
-        _ = try? await writer.end()
+        try? await endPiece()
         if !pending.isEmpty { await endOthers() }
         let (isCurrent, mark) = await file.abandon(fence, adding: takePending())
         intake.uploads.note(file.id, mark)
@@ -229,6 +241,8 @@ extension BundleIntake {
         if let offset = terms.offset, offset != mark.offset {
             throw .offsetMismatch(expected: mark.offset, provided: offset)
         }
+        let bytesMax = partBytesMax
+        guard terms.announced ?? 0 <= bytesMax else { throw .tooLarge(bytesMax: bytesMax) }
         let end = terms.announced.map { mark.offset + $0 }
         var declared: Int?
         if let key = standing.plan.bundleKey, let part = standing.plan.target?.part {
@@ -246,7 +260,6 @@ extension BundleIntake {
             guard known ?? end == end else { throw .lengthMismatch(offset: mark.offset) }
             known = end
         }
-        let bytesMax = partBytesMax
         guard max(known ?? 0, end ?? 0) <= bytesMax else { throw .tooLarge(bytesMax: bytesMax) }
         if mark.byteCount ?? declared == nil {
             try checkRoom(for: standing.plan, adding: max(known ?? 0, end ?? 0) - mark.offset)

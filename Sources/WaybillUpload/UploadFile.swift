@@ -104,6 +104,8 @@ actor UploadFile {
     func begin() throws(UploadError) -> (fence: Fence, mark: UploadMark) {
         fence += 1
         guard mark.phase != .ended, mark.phase != .complete else { return (fence, mark) }
+        // Who only looks leaves no descriptor behind; nor does whoever was at it before.
+        defer { closeFile() }
         try load()
         try settleAppend()
         return (fence, mark)
@@ -212,6 +214,7 @@ actor UploadFile {
         try load()
         let digest = try digest.finish(expecting: plan.expected + expected)
         try openFile()
+        defer { closeFile() }
         let source = FileSource(descriptor: descriptor, byteCount: written)
         return (digest, try ArchiveStructure.checkPart(source, limits: limits))
     }
@@ -357,6 +360,7 @@ actor UploadFile {
                 // it: it is cut off when the upload is looked at next.
                 isLoaded = false
                 fence += 1
+                closeFile()
                 throw error
             }
             isNamed = true

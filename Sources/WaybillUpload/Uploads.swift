@@ -39,7 +39,7 @@ package final class Uploads: Sendable {
         places = UploadFile.Places(records: path, parts: partsPath)
         threads = try FileCalls.threads(Self.threadCount, named: "uploads")
         self.logger = logger
-        var state = UploadTable()
+        var found: [(file: UploadFile, mark: UploadMark)] = []
         for (index, name) in try FileCalls.names(in: path).enumerated() {
             guard !name.hasSuffix(Self.damagedSuffix) else { continue }
             guard let id = UploadID(name) else {
@@ -66,7 +66,11 @@ package final class Uploads: Sendable {
             let file = UploadFile(
                 id: id, plan: plan, marks: marks, places: places,
                 thread: threads[index % threads.count])
-            state.insert(file, marks[0])
+            found.append((file, marks[0]))
+        }
+        var state = UploadTable()
+        for (file, mark) in found.sorted(by: { $0.file.plan.createdAt < $1.file.plan.createdAt }) {
+            state.insert(file, mark)
         }
         self.state = Mutex(state)
         measure()

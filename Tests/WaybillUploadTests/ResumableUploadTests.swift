@@ -331,6 +331,71 @@ import WaybillQueue
         try await setup.append(body, to: again, at: 0, isLast: true)
         #expect(try await setup.intake.upload(again, of: setup.device).isComplete)
         #expect(try await failure { _ = try await setup.offset(of: upload) } == "upload_gone")
+        // By its part it is one that nobody has begun.
+        #expect(setup.intake.upload(of: setup.key(id), part: 1) == nil)
+        #expect(setup.intake.upload(of: setup.key(id), part: 2) == again)
+    }
+
+    @Test func anUploadThatWasEndedEndsNoNewerOne() async throws {
+        let old = try await setup.begin(id)
+        let append = try await setup.intake.append(
+            to: old, of: setup.device, UploadAppend.Terms(offset: 0), cut: nil)
+        let new = try await setup.begin(id)
+        try await setup.append(body[..<100], to: new, at: 0)
+        #expect(
+            try await failure {
+                _ = try await append.write(body)
+                _ = try await append.finish()
+            } == "taken_over")
+        await append.abandon()
+        #expect(try await setup.offset(of: new) == 100)
+        #expect(try await failure { _ = try await setup.offset(of: old) } == "upload_gone")
+    }
+
+    @Test func theFirstByteOfAnOlderUploadEndsNoNewerOne() async throws {
+        let old = try await setup.begin(id)
+        let new = try await setup.begin(id)
+        let again = try setup.restarted()
+        try await again.append(body[..<100], to: new, at: 0)
+        #expect(try await failure { _ = try await again.offset(of: old) } == "upload_gone")
+        let other = BundleID.random()
+        let first = try await again.begin(other)
+        let second = try await again.begin(other)
+        try await again.append(body[..<10], to: first, at: 0)
+        #expect(try await again.offset(of: second) == 0)
+    }
+
+    /// Its last append has the upload's turn while the device gives it up.
+    @Test func anUploadThatIsCompletedMeanwhileIsNotGivenUp() async throws {
+        let upload = try await setup.begin(id)
+        try await setup.append(body, to: upload, at: 0)
+        let (file, _) = try #require(setup.intake.uploads.entry(upload))
+        let (fence, _) = try await file.begin()
+        let mark = try await file.end(fence, expecting: [], .received)
+        let cuts = CallCount()
+        _ = setup.intake.uploads.seize(upload) { cuts.add() }
+        let giving = try await setup.intake.uploads.turns.take(upload) {
+            [setup] () async throws(UploadError) in
+            let giving = Task {
+                try await failure { try await setup.intake.terminate(upload, of: setup.device) }
+            }
+            // It has decided when it takes the upload over.
+            while cuts.value == 0 { await Task.yield() }
+            _ = try await setup.intake.finish(file, mark, expecting: [])
+            return giving
+        }
+        #expect(try await giving.value == "already_complete")
+        #expect(setup.queue.messages.count == 1)
+    }
+
+    @Test func whatGoesOnDoesNotExpire() async throws {
+        let upload = try await setup.begin(id)
+        let long = Timestamp.now
+        try await setup.append(body[..<10], to: upload, at: 0)
+        #expect(await !setup.intake.end(upload, idleSince: long))
+        #expect(try await setup.offset(of: upload) == 10)
+        #expect(await setup.intake.end(upload, idleSince: .now))
+        #expect(try await failure { _ = try await setup.offset(of: upload) } == "upload_gone")
     }
 
     @Test func anotherNumberOfPartsIsAConflict() async throws {

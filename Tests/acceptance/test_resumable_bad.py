@@ -200,14 +200,18 @@ def test_offsets_of_any_size_are_answered_and_append_nothing(device, dialect, nu
         assert ask(device, dialect, url).offset == 0
 
 
-def test_a_body_of_any_announced_length_is_413(device):
+@pytest.mark.parametrize("offset", [0, 100])
+@pytest.mark.parametrize("length", [2**62, 2**63 - 1])
+def test_a_body_of_any_announced_length_is_413(device, offset, length):
     upload = Upload(device, 8, new_id())
     upload.create()
+    if offset:
+        upload.append(bytes(offset))
     with Wire(device.base) as wire:
         wire.head("PATCH", upload.url, authorized(device, {
-            **upload.dialect.fields(True, 0), "Content-Length": str(2**62)}))
+            **upload.dialect.fields(True, offset), "Content-Length": str(length)}))
         assert wire.answer().refusal == (413, "too_large")
-    assert upload.ask().offset == 0
+    assert upload.ask().offset == offset
 
 
 def test_a_final_upload_of_as_many_names_as_a_head_can_hold_is_answered(device):

@@ -30,6 +30,17 @@ def unfinished(device):
     return device.get("/v1/bundles", params={"state": "receiving"})["bundles"]
 
 
+def open_parts(place):
+    """Files of parts that the server holds open."""
+    found = []
+    for entry in pathlib.Path(f"/proc/{place.server.process.pid}/fd").iterdir():
+        try:
+            found.append(os.readlink(entry))
+        except FileNotFoundError:
+            pass  # Closed meanwhile.
+    return [name for name in found if ".part" in name]
+
+
 def half_sent(device, dialect, sealed):
     """The URL of an upload of which half has come, and how much that is."""
     data = sealed.parts[0]
@@ -64,6 +75,7 @@ def test_after_a_restart_head_tells_the_synced_offset(make_place, dialect, how):
         assert answer.offset == half and answer.headers["Upload-Length"] == str(len(sealed.parts[0]))
         part, = device.status(sealed.bundle_id)["parts"]
         assert (part["received"], part["upload"]) == (half, url)
+        assert not open_parts(place), "nobody is at it"
     finishes(device, dialect, sealed, url)
     place.server.kill()
     place.server.start()
@@ -122,6 +134,28 @@ def test_bytes_whose_sync_failed_are_not_told_by_a_second_one(
     answer = append(device, dialect, url, half, data[half:end], complete=is_complete)
     assert answer.status_code == 500, answer
     assert ask(device, dialect, url).offset == half
+    place.listeners(1)
+    finishes(device, dialect, sealed, url)
+
+
+@dialects
+def test_bytes_behind_a_piece_that_was_not_written_do_not_take_its_place(make_place, faults, dialect):
+    """The rest of a body is there before the server hears that its beginning found no room."""
+    place = make_place("listeners=0", prefix=faults.prefix)
+    device = place.device
+    sealed = seal(device, chance_of("piece"), MIB)
+    data = sealed.parts[0]
+    url, half = half_sent(device, dialect, sealed)
+    faults.fail(place.server, "rw/pwrite", errno.ENOSPC, once=True)
+    with Wire(device.base) as wire:
+        wire.head("PATCH", url, authorized(device, {
+            **append_fields(dialect, half), "Content-Length": "40000"}))
+        wire.body(data[half:half + 30_000])
+        time.sleep(0.1)
+        answer = wire.body(data[half + 30_000:half + 40_000]).end().answer()
+    assert answer.status_code == 507, answer
+    assert ask(device, dialect, url).offset == half
+    assert not open_parts(place)
     place.listeners(1)
     finishes(device, dialect, sealed, url)
 
