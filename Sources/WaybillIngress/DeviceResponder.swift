@@ -82,6 +82,10 @@ package struct DeviceResponder: HTTPResponder {
             response.headers.append(contentsOf: known?.fields ?? [:])
         }
         if response.status.code >= 400 { context.closeIfUnread(request, &response) }
+        if request.headers[.tusResumable] != nil, response.headers[.tusResumable] == nil {
+            // Every answer has it, and not all come from those who speak tus.
+            response.headers[.tusResumable] = UploadDialect.tusVersion
+        }
         if let refusal { note(refusal, request, context) }
         let duration = ContinuousClock.now - started
         metrics.count(template, status: response.status.code, duration: duration)

@@ -216,7 +216,8 @@ struct UploadAnswers: Sendable {
                 fields[.uploadLimit] = version.limit(
                     byteCountMax: byteCountMax, age: Int(age.components.seconds))
             }
-        case .digestMismatch where dialect == .tus:
+        case .digestMismatch where dialect == .tus && !isComplete:
+            // Of this append alone, and the upload goes on.
             problem.status = 460
         default: break
         }

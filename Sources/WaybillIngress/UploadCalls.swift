@@ -88,9 +88,13 @@ struct UploadCalls: Sendable {
             plan.metadata = fields.metadata
             plan.concatenation = fields.concatenation
             if case .concatenation(let pieces) = fields.kind {
-                let outcome = try await intake.concatenate(pieces, plan)
-                count(outcome, since: .now)
-                return answers.created(outcome.standing)
+                do {
+                    let outcome = try await intake.concatenate(pieces, plan)
+                    count(outcome, since: .now)
+                    return answers.created(outcome.standing)
+                } catch let error as UploadError {
+                    throw answers.refusal(error, isComplete: true)
+                }
             }
             let announced = headers[.contentLength].flatMap { Int($0) }
             let hasBody = announced.map { $0 > 0 } ?? (headers[.transferEncoding] != nil)
@@ -136,10 +140,14 @@ struct UploadCalls: Sendable {
                 try Self.checkType(headers, UploadDialect.tusType)
                 terms.expected = try TusFields.checksum(headers).map { [$0] } ?? []
             case .ietf(let version):
-                if version.isTyped { try Self.checkType(headers, UploadDialect.ietfType) }
+                if version.isTyped {
+                    try Self.checkType(headers, UploadDialect.ietfType)
+                } else {
+                    try UploadFields.refuseCoding(headers)
+                }
                 terms.isLast = version.isLast(headers)
                 if terms.isLast == nil, version.saysIncomplete { terms.isLast = true }
-                guard terms.isLast != nil else {
+                guard terms.isLast != nil || version.mayLeaveOutCompleteness else {
                     throw Problem(
                         .invalidRequest, "Upload-Complete says whether these are the last bytes.")
                 }
@@ -155,7 +163,13 @@ struct UploadCalls: Sendable {
             } catch let UploadError.uploadComplete(end)
                 where dialect == .tus && end == offset && terms.announced ?? 0 == 0
             {
-                // Nothing more was to be added: the answer before was lost.
+                // Nothing more was to be added: the answer before was lost. Who waits to be asked for
+                // nothing, or says so in a chunk, is heard out.
+                try await call.context.forEachPiece(of: call.request) { piece in
+                    guard piece.readableBytes == 0 else {
+                        throw UploadError.uploadComplete(offset: end)
+                    }
+                }
                 return answers.appended(try await intake.upload(id, of: try call.device.deviceID))
             }
         }
@@ -183,7 +197,9 @@ struct UploadCalls: Sendable {
             let key = BundleKey(deviceID: device.deviceID, bundleID: target.bundleID)
             if let id = intake.upload(of: key, part: target.part) { return id }
             guard offset == 0 else { throw UploadError.uploadUnknown }
-            return try await intake.beginUpload(try plan(call, target), byteCount: nil).id
+            var plan = try plan(call, target)
+            plan.endsAtLength = try UploadDialect(call.request.headers) == .tus
+            return try await intake.beginUpload(plan, byteCount: nil).id
         }
         guard let id = UploadID(call.parameter) else { throw UploadError.uploadUnknown }
         return id

@@ -21,6 +21,9 @@ enum InteropVersion: Int, Sendable, CaseIterable {
     /// Limits are told, and bytes are appended as `application/partial-upload`.
     var isTyped: Bool { self != .three && self != .five }
 
+    /// Whether an append's bytes are the last may follow from the upload's length.
+    var mayLeaveOutCompleteness: Bool { self == .five || self == .six }
+
     /// An answer to an append that was not the last.
     var appended: HTTPResponse.Status {
         switch self {

@@ -39,6 +39,12 @@ extension BundleIntake {
         let charged = isCharged ? byteCount ?? 0 : 0
         if let byteCount, byteCount > bytesMax { throw .tooLarge(bytesMax: bytesMax) }
         guard let target = plan.target, let key = plan.bundleKey else {
+            if charge(of: plan.deviceID).pieceCount >= Self.piecesMax {
+                guard let idle = uploads.oldestEmptyPiece(of: plan.deviceID) else {
+                    throw .tooManyOpen(.pieces(max: Self.piecesMax))
+                }
+                await end(idle)
+            }
             try checkRoom(for: plan, adding: charged)
             return try await create(plan, byteCount)
         }
@@ -142,14 +148,11 @@ extension BundleIntake {
         }
     }
 
-    /// - Throws: ``UploadError/tooManyOpen(_:)`` when the device has as much unfinished as it may.
+    /// - Throws: ``UploadError/tooManyOpen(_:)`` when the device has as many bytes unfinished as it may.
     func checkRoom(for plan: UploadPlan, adding byteCount: Int) throws(UploadError) {
-        let charge = charge(of: plan.deviceID)
-        guard plan.target != nil || charge.pieceCount < Self.piecesMax else {
-            throw .tooManyOpen(.pieces(max: Self.piecesMax))
-        }
         let bytesMax = options.limits.openBytesMax
-        guard open.charge(of: plan.deviceID) + charge.byteCount + byteCount <= bytesMax else {
+        let charged = open.charge(of: plan.deviceID) + charge(of: plan.deviceID).byteCount
+        guard charged + byteCount <= bytesMax else {
             throw .tooManyOpen(.bytes(max: bytesMax))
         }
     }

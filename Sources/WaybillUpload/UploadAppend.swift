@@ -261,7 +261,7 @@ extension BundleIntake {
             known = end
         }
         guard max(known ?? 0, end ?? 0) <= bytesMax else { throw .tooLarge(bytesMax: bytesMax) }
-        if mark.byteCount ?? declared == nil {
+        if mark.byteCount ?? declared == nil || (standing.plan.target == nil && mark.offset == 0) {
             try checkRoom(for: standing.plan, adding: max(known ?? 0, end ?? 0) - mark.offset)
         }
         return known
@@ -290,7 +290,8 @@ extension BundleIntake {
             guard let (file, mark) = uploads.find(id, of: plan.deviceID), file.plan.target == nil,
                 mark.phase == .complete
             else { throw .notConcatenable }
-            names.append(file.fileName)
+            // A piece without a byte has no file.
+            if mark.offset > 0 { names.append(file.fileName) }
             byteCount += mark.offset
         }
         let begun = try await beginUpload(plan, byteCount: byteCount, isCharged: false)

@@ -138,6 +138,17 @@ package final class Uploads: Sendable {
         }
     }
 
+    /// The piece of a device that was begun first and has no byte.
+    func oldestEmptyPiece(of device: DeviceID) -> UploadID? {
+        state.withLock { state in
+            (state.devices[device] ?? []).compactMap { state.entries[$0] }
+                .filter {
+                    $0.file.plan.target == nil && $0.mark.phase == .receiving && $0.mark.offset == 0
+                }
+                .min { $0.file.plan.createdAt < $1.file.plan.createdAt }?.file.id
+        }
+    }
+
     /// Those whose bytes are parts of a bundle.
     func complete(of key: BundleKey) -> [UploadID] {
         state.withLock { state in
@@ -158,8 +169,11 @@ package final class Uploads: Sendable {
                 guard let entry = state.entries[id], entry.mark.holdsBytes(entry.file.plan),
                     isCounted(entry.file.plan)
                 else { continue }
-                byteCount += max(entry.mark.byteCount ?? 0, entry.mark.offset)
-                if entry.file.plan.target == nil { pieceCount += 1 }
+                let isPiece = entry.file.plan.target == nil
+                // The answer to a piece's creation may have been lost, and nobody can name it then.
+                let told = isPiece && entry.mark.offset == 0 ? 0 : entry.mark.byteCount ?? 0
+                byteCount += max(told, entry.mark.offset)
+                if isPiece { pieceCount += 1 }
             }
             return (byteCount, pieceCount)
         }

@@ -453,7 +453,14 @@ import WaybillQueue
             try await failure {
                 _ = try await setup.intake.beginUpload(setup.plan(nil), byteCount: 4001)
             } == "too_many_open")
-        _ = try await setup.intake.beginUpload(setup.plan(nil), byteCount: 4000)
+        let piece = try await setup.intake.beginUpload(setup.plan(nil), byteCount: 4000).id
+        let other = try await setup.intake.beginUpload(setup.plan(nil), byteCount: 4000).id
+        // Told sizes of pieces count from the first byte on: a piece whose answer was lost has none.
+        try await setup.append(body[..<1], to: piece, at: 0, isLast: nil)
+        #expect(
+            try await failure {
+                try await setup.append(body[..<1], to: other, at: 0, isLast: nil)
+            } == "too_many_open")
         #expect(
             try await failure { try await setup.declare(.random(), [[1]]) } == "too_many_open")
         try await setup.intake.terminate(upload, of: setup.device)
@@ -502,8 +509,17 @@ import WaybillQueue
     }
 
     @Test func aDeviceHasSoManyPieces() async throws {
+        var pieces: [UploadID] = []
         for _ in 0..<BundleIntake.piecesMax {
-            _ = try await setup.intake.beginUpload(setup.plan(nil), byteCount: 0)
+            pieces.append(try await setup.intake.beginUpload(setup.plan(nil), byteCount: 2).id)
+        }
+        // The oldest that has no byte makes room.
+        try await setup.append(body[..<1], to: pieces[0], at: 0, isLast: nil)
+        pieces.append(try await setup.intake.beginUpload(setup.plan(nil), byteCount: 2).id)
+        let gone = pieces.remove(at: 1)
+        #expect(try await failure { _ = try await setup.offset(of: gone) } == "upload_gone")
+        for piece in pieces.dropFirst() {
+            try await setup.append(body[..<1], to: piece, at: 0, isLast: nil)
         }
         #expect(
             try await failure {

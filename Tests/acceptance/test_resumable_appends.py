@@ -118,6 +118,45 @@ def test_past_the_told_length_is_413_and_the_offset_stays(device, version, chunk
     is_settled(device, sealed)
 
 
+@pytest.mark.parametrize("version", [5, 6])
+def test_an_append_that_does_not_say_whether_it_is_the_last_goes_by_the_length(device, version):
+    """As in the draft's example; later versions ask for the field, and version 3 has the contrary one."""
+    chance = chance_of("by the length")
+    sealed = seal(device, chance, 20_000)
+    data = sealed.parts[0]
+    upload = Upload(device, version, sealed.bundle_id)
+    assert upload.create().status_code == 201
+    for at, end, length in ((0, 4000, None), (4000, len(data), None), (len(data), len(data), len(data))):
+        fields = upload.dialect.fields(False, at, length)
+        del fields["Upload-Complete"]
+        answer = call(device, "PATCH", upload.url, fields, data[at:end])
+        if length is None:
+            assert answer.status_code == upload.dialect.appended and answer.offset == end, answer
+    assert answer.status_code == 202, answer
+    is_settled(device, sealed)
+
+
+@pytest.mark.parametrize("version", [7, 8, None])
+def test_an_append_that_does_not_say_whether_it_is_the_last_is_400(device, version):
+    sealed, upload = begun(device, version, chance_of("unsaid"))
+    fields = upload.dialect.fields(False, 0)
+    del fields["Upload-Complete"]
+    answer = call(device, "PATCH", upload.url, fields, sealed.parts[0][:100])
+    assert answer.refusal == (400, "invalid_request"), answer
+    assert upload.ask().offset == 0
+
+
+@versions
+@pytest.mark.parametrize("coding", ["gzip", "br", "gzip, identity"])
+def test_an_append_in_a_coding_is_415(device, version, coding):
+    sealed, upload = begun(device, version, chance_of("coding"))
+    answer = upload.append(b"x", fields={"Content-Encoding": coding})
+    assert answer.refusal == (415, "unsupported_media_type"), answer
+    upload.told = 0
+    assert upload.ask().offset == 0
+    is_received(upload.rest(sealed.parts[0]), upload, sealed)
+
+
 @versions
 @pytest.mark.parametrize("value", [None, "-1", "x", "1.5", "0, 0", "9223372036854775808"])
 def test_an_append_without_an_offset_is_400(device, version, value):

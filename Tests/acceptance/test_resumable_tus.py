@@ -100,6 +100,34 @@ def test_a_declared_bundle_takes_tus_for_its_parts(device):
     is_settled(device, sealed)
 
 
+def test_a_part_that_is_not_what_was_declared_is_422_and_may_be_sent_again(device):
+    """Not 460: that is for one append, and the upload goes on."""
+    sealed = seal(device, chance_of("tus other"), 5000)
+    data = sealed.parts[0]
+    other = data[:-1] + bytes([data[-1] ^ 1])
+    device.declare(sealed.bundle_id, sealed.parts)
+    url = created(device, sealed.bundle_id, len(data))
+    assert patch(device, url, 0, other).refusal == (422, "digest_mismatch")
+    is_gone(head(device, url))
+    answer = create(device, sealed.bundle_id, fields=concat(partials(device, [other])))
+    assert answer.refusal == (422, "digest_mismatch"), answer
+    finished(device, sealed, created(device, sealed.bundle_id, len(data)))
+
+
+def test_an_upload_begun_at_its_part_ends_with_its_last_byte_too(device):
+    sealed = seal(device, chance_of("tus part"), 5000)
+    device.declare(sealed.bundle_id, sealed.parts)
+    url = f"/v1/bundles/{sealed.bundle_id}/parts/1"
+    with Wire(device.base) as wire:
+        wire.head("PATCH", url, authorized(device, {
+            "Tus-Resumable": VERSION, "Content-Type": MEDIA_TYPE, "Upload-Offset": "0",
+            "Transfer-Encoding": "chunked"}))
+        # Without the chunk that ends it.
+        wire.body(sealed.parts[0]).stop_sending()
+    assert offset(device, url) == len(sealed.parts[0])
+    is_settled(device, sealed)
+
+
 @pytest.mark.parametrize("parts", [1, 3])
 def test_another_number_of_parts_is_422(device, parts):
     bundle_id = new_id()
@@ -174,7 +202,10 @@ def test_every_answer_says_its_version(device):
             create(device, new_id(), 10), create(device, None, 10), head(device, url),
             patch(device, url, 1, data), patch(device, url, 0, data, {"Content-Type": "text/plain"}),
             patch(device, url, 0, data, checksum("sha1", b"other")), patch(device, url, 0, data[:9]),
-            tus(device, "DELETE", url)):
+            tus(device, "DELETE", url),
+            # Before anybody looks at what is spoken.
+            tus(device, "PATCH", url, {"Authorization": "Bearer x"}),
+            tus(device, "HEAD", "/v1/nothing"), tus(device, "PUT", "/v1/uploads")):
         assert answer.headers.get("Tus-Resumable") == VERSION, answer
 
 
@@ -233,11 +264,25 @@ def test_nothing_can_be_appended_to_what_is_complete(device):
     data = sealed.parts[0]
     finished(device, sealed, url)
     for at, more in ((len(data), b"more"), (0, data)):
-        answer = patch(device, url, at, more)
-        assert answer.status_code == 409, answer
+        for chunked in (False, True):
+            answer = patch(device, url, at, more, chunked=chunked)
+            assert answer.refusal == (409, "already_complete"), answer
     assert offset(device, url) == len(data)
     device.collect()
     assert len(device.receipts[sealed.bundle_id]) == 1
+
+
+def test_who_waits_to_be_asked_for_nothing_is_asked(device):
+    """tus-java, whose last answer was lost, opens a chunked request before it looks whether anything is left."""
+    sealed, url = begun(device, 2000)
+    finished(device, sealed, url)
+    with Wire(device.base) as wire:
+        wire.head("PATCH", url, authorized(device, {
+            "Tus-Resumable": VERSION, "Content-Type": MEDIA_TYPE,
+            "Upload-Offset": str(len(sealed.parts[0])), "Transfer-Encoding": "chunked",
+            "Expect": "100-continue"}))
+        assert wire.hint(100), wire.last
+        assert wire.end().answer().status_code == 204
 
 
 def test_an_upload_that_is_cut_keeps_what_came(device):
@@ -539,6 +584,25 @@ def test_partial_uploads_count_as_bytes_and_not_as_open_bundles(device):
     for url in urls:
         assert tus(device, "DELETE", url).status_code == 204
         is_gone(head(device, url))
+
+
+def test_a_piece_may_be_empty(device):
+    chance = chance_of("tus empty piece")
+    sealed = seal(device, chance, 5000)
+    first, second = in_pieces(sealed.parts[0], chance, 2)
+    answer = create(
+        device, sealed.bundle_id, fields=concat(partials(device, [b"", first, b"", second])))
+    assert answer.status_code == 201, answer
+    is_settled(device, sealed)
+
+
+def test_pieces_whose_creation_was_never_heard_of_shut_nobody_out(device):
+    """Nobody can name them, to go on or to give them up."""
+    limits = device.limits
+    for _ in range(max(300, limits["open_bytes_max"] // limits["part_bytes_max"] + 1)):
+        created(device, length=limits["part_bytes_max"], fields=PARTIAL)
+    sealed, url = begun(device, 2000)
+    finished(device, sealed, url)
 
 
 def test_a_broken_whole_is_422_and_may_be_put_together_again(device):
