@@ -17,6 +17,7 @@ import h11
 from requests.structures import CaseInsensitiveDict
 
 import contract
+from place import until
 from stranger import Refused, bundle_sha256, new_id, transaction
 
 SEED = int(os.environ.get("WAYBILL_TEST_SEED", random.randrange(1 << 32)))
@@ -251,7 +252,8 @@ def is_settled(device, sealed):
     assert receipt["state"] == "settled", receipt
     assert receipt["counts"]["accepted"] == sealed.count and receipt["exceptions"] == [], receipt
     assert receipt["bundle_sha256"] == bundle_sha256(*sealed.parts)
-    assert device.status(sealed.bundle_id)["state"] == "settled"
+    # The receipt is out a moment before the queue hears of it.
+    until(lambda: device.status(sealed.bundle_id)["state"] == "settled", 10)
     return receipt
 
 
