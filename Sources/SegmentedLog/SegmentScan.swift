@@ -106,10 +106,11 @@ struct SegmentScan {
         let isBehindHole = holes.last?.bytes.upperBound == end - UInt64(header.frameByteCount)
         if header.sequence > lastSequence + 1, !isBehindHole {
             let gap = lastSequence + 1..<header.sequence
-            lastGap = gap
-            // What stands in the hole before belongs here.
             if let hole = holes.last, hole.sequences?.isEmpty == true {
+                // What stands in the hole before belongs here, and is no other hole's.
                 holes[holes.count - 1] = Hole(bytes: hole.bytes, sequences: gap)
+            } else {
+                lastGap = gap
             }
         }
         lastSequence = header.sequence

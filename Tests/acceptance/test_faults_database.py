@@ -104,6 +104,25 @@ def set_standbys(place, names):
     place.database.query("SELECT pg_reload_conf()")
 
 
+def standbys_are_awaited(place):
+    """True once a commit waits for them: PostgreSQL heeds the setting when its checkpointer has the time."""
+    database = place.database
+    probe = subprocess.Popen(
+        [f"{database.binaries}/psql", "-XAtq", f"{database.url}&application_name=probe",
+         "-c", "SELECT pg_logical_emit_message(true, 'probe', '')"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    found = []
+    while not found and probe.poll() is None:
+        found = database.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'probe' AND wait_event = 'SyncRep'")
+    # Its session is not to be taken for one of the server's.
+    until(lambda: not database.rows(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'probe'"))
+    probe.wait()
+    return bool(found)
+
+
 def test_case_29_postgresql_killed_in_commit_stores_each_transaction_once(make_place):
     """Before anything is committed, and after all of it is but nobody was told; alternately."""
     place = make_place("listeners=2", devices=3)
@@ -119,6 +138,7 @@ def test_case_29_postgresql_killed_in_commit_stores_each_transaction_once(make_p
                 in_commit = until(lambda: waits(place, "advisory"))
                 if is_committed:
                     set_standbys(place, "nobody")
+                    until(lambda: standbys_are_awaited(place))
                     holder.say("SELECT pg_advisory_unlock(7);")
                     in_commit = until(lambda: waits(place, "SyncRep"))
                 os.kill(in_commit[0], signal.SIGKILL)

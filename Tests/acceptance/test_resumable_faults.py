@@ -432,15 +432,19 @@ def test_bytes_of_unfinished_uploads_are_limited_as_told(make_place, dialect):
 
 
 def test_pieces_count_as_bytes(make_place):
-    """Also those whose length nobody told: as they come."""
+    """As told from their first byte on, for nobody may have heard of a piece without one; as they come where nothing was
+    told."""
     place = make_place("open-bytes-max=200000", "part-bytes-max=200000")
     device = place.device
     partial = {"Upload-Concat": "partial"}
-    piece = created(device, length=150_000, fields=partial)
+    piece, unheard_of = (created(device, length=150_000, fields=partial) for _ in range(2))
+    patched(device, piece, 0, bytes(1))
+    answer = patch(device, unheard_of, 0, bytes(150_000))
+    assert answer.refusal == (429, "too_many_open"), answer
     answer = create(device, length=50_001, fields=partial)
     assert answer.refusal == (429, "too_many_open"), answer
     deferred = created(device, fields={**partial, "Upload-Defer-Length": 1})
     answer = patch(device, deferred, 0, bytes(50_001))
     assert answer is None or answer.refusal[0] in (413, 429), answer
     assert head(device, deferred).offset <= 50_000
-    patched(device, piece, 0, bytes(150_000))
+    patched(device, piece, 1, bytes(149_999))
