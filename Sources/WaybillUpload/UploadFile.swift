@@ -165,10 +165,9 @@ actor UploadFile {
 
     /// Ends an append whose bytes are all here; they are synced on return.
     ///
-    /// - Throws: ``UploadError/digestMismatch(_:)`` for bytes that are not the ones told: they are
-    ///   taken back.
-    ///
     /// - Parameter bytes: the last ones.
+    /// - Throws: ``UploadError/digestMismatch(_:)`` for bytes that are not the ones told: they are
+    ///   taken back. ``UploadError/takenOver`` and what the disk throws.
     func end(
         _ fence: Fence, adding bytes: [UInt8] = [], expecting expected: [ExpectedDigest],
         _ phase: UploadMark.Phase
