@@ -48,8 +48,10 @@ final class UploadDesk {
         self.devices = devices
     }
 
-    /// All that was to be sent has an answer.
-    var isDone: Bool { isExhausted && outstanding == 0 && parkedUnplanned == 0 }
+    /// All that was to be sent has an answer, giving up a refused bundle and a second sending included.
+    var isDone: Bool {
+        isExhausted && outstanding == 0 && busyDevices == 0 && parkedUnplanned == 0
+    }
 
     func begin(_ arrivals: Arrivals) {
         self.arrivals = arrivals

@@ -5,7 +5,7 @@ import WaybillModel
 @testable import WaybillLoad
 
 /// The process's life, with a script in the server's place.
-@Suite struct ServerProcessTests {
+@Suite(.timeLimit(.minutes(2))) struct ServerProcessTests {
     private struct Failure: Error {}
 
     /// A directory with a program that behaves like `waybill serve` as far as its parent sees it.

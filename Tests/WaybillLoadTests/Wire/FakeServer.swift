@@ -86,6 +86,8 @@ final class FakeServer: Sendable {
     /// All that came, cut ones included, in the order in which they were over.
     var requests: [FakeRequest] { state.withLock { $0.requests } }
 
+    var openConnections: Int { state.withLock { $0.open.count } }
+
     var held: [FakeRequest] { state.withLock { $0.held.map(\.0) } }
 
     /// Answers what is held, in order.

@@ -277,6 +277,24 @@ private final class Scripted: Sendable {
         #expect(counters.acknowledged == 0)
     }
 
+    @Test func theRunWaitsForTheAnswerToGivingUp() async throws {
+        let server = try await FakeServer.start { request in
+            if request.method == "PUT" { return .status(422, #"{"code":"archive_not_zip"}"#) }
+            return request.method == "DELETE" ? .hold : .status(201, Self.receiving)
+        }
+        let rig = try TrafficRig(
+            server, plan: TrafficRig.plan(), source: FakeSource { _ in 3 })
+        async let running = rig.runAndClose()
+        try await until { server.held.count == 1 }
+        // Several ticks of the devices' clock.
+        try await Task.sleep(for: .milliseconds(200))
+        #expect(server.openConnections > 0)
+        server.release { _ in .status(204) }
+        let counters = try await running
+        #expect(counters.refused == 1)
+        try await server.stop()
+    }
+
     @Test func isCutInThePartThatTheShareFallsInto() async throws {
         let (calls, _, counters) = try await run(
             { .status(201, $0.method == "POST" ? Self.receiving : "{}") }, cut: .within(0.66))

@@ -33,7 +33,10 @@ import WaybillModel
         let counters = try await rig.runAndClose()
         try await until { cut == nil || server.requests.contains { !$0.isWhole } }
         try await server.stop()
-        return (server.requests.map { $0.isWhole ? $0.call : "cut \($0.call)" }, rig, counters)
+        // The server may hear of a cut after the next connection's first request.
+        let requests = server.requests
+            .sorted { ($0.connection, $0.order) < ($1.connection, $1.order) }
+        return (requests.map { $0.isWhole ? $0.call : "cut \($0.call)" }, rig, counters)
     }
 
     private var patch: String { "PATCH /v1/bundles/\(id)/parts/1" }
