@@ -108,23 +108,37 @@ import WaybillPostgres
     @Test func startsAfterAStartThatDiedWhileTheClusterWasMade() async throws {
         let directory = "/tmp/waybill-private-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
         defer { TestServer.remove(directory) }
-        let first = Task {
-            try await PrivatePostgres.start(dataDirectory: directory, settings: Self.settings)
+        var isKilled = false
+        // A machine that is busy with other tests may look only when the cluster is complete.
+        for _ in 0..<10 where !isKilled {
+            TestServer.remove(directory)
+            isKilled = try await Self.killStart(in: directory)
         }
-        // As soon as there is something of a cluster.
-        let deadline = ContinuousClock.now + .seconds(60)
-        while Self.clusterVersions(in: directory).isEmpty, ContinuousClock.now < deadline {
-            try await Task.sleep(for: .milliseconds(1))
-        }
-        let processes = Self.processes(ofClusterIn: directory)
-        #expect(!processes.isEmpty)
-        for process in processes { kill(process, SIGKILL) }
-        await #expect(throws: PostgresError.self) { try await first.value }
+        #expect(isKilled)
         let server = try await PrivatePostgres.start(
             dataDirectory: directory, settings: Self.settings)
         #expect(try TestServer.connect(server.connectionString).isAlive)
         try await server.stop()
         #expect(Self.clusterVersions(in: directory).contains("cluster"))
+    }
+
+    /// Starts a server and kills what makes its cluster, as soon as there is something of that; false
+    /// when it came too late, the server having started and been stopped again.
+    private static func killStart(in directory: String) async throws -> Bool {
+        let start = Task {
+            try await PrivatePostgres.start(dataDirectory: directory, settings: settings)
+        }
+        let deadline = ContinuousClock.now + .seconds(60)
+        while clusterVersions(in: directory).isEmpty, ContinuousClock.now < deadline {
+            try await Task.sleep(for: .milliseconds(1))
+        }
+        for process in processes(ofClusterIn: directory) { kill(process, SIGKILL) }
+        do {
+            try await start.value.stop()
+            return false
+        } catch is PostgresError {
+            return true
+        }
     }
 
     /// Directories that look like a cluster.
