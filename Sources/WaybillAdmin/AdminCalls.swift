@@ -93,7 +93,8 @@ struct AdminCalls: Sendable {
             isHealthy: status.isHealthy, isPaused: status.isPaused,
             isDraining: parts.queueDesk.intake.isDraining, masterKeys: parts.masterKeys(),
             lost: lost.count,
-            lostBundles: lost.prefix(100).map { LostBundleReport($0) })
+            lostBundles: lost.prefix(100).map { LostBundleReport($0) },
+            faults: Array(parts.queue.faults.prefix(100)))
     }
 
     /// 0 while the database does not say; the rest of a status is worth telling without it.

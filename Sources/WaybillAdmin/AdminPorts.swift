@@ -23,6 +23,9 @@ package protocol QueueOverview: Sendable {
     var status: DiskQueueStatus { get }
     /// Bundles that are lost and were not sent again yet, oldest first.
     var lostBundles: [LostBundle] { get }
+    /// Damage in the log that the start found, or that was found since where an index had to be made
+    /// again; in words.
+    var faults: [String] { get }
     /// Reads the whole log, however long that takes.
     func verify() async throws(QueueError) -> QueueVerification
 }

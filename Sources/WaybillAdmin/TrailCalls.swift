@@ -17,9 +17,8 @@ struct TrailCalls: Sendable {
         queue = desk.queue
     }
 
-    /// Bundles in the queue that a trace lists.
+    /// Bundles in the queue that a trace lists, and as many lost ones.
     private static let queuedMax = 50
-    /// A walk says so often that it is still at it: proxies and clients end silent connections.
 
     // MARK: Trace
 
@@ -38,8 +37,8 @@ struct TrailCalls: Sendable {
             report.notAsked.append("the database does not answer: \(error.shortDescription)")
         }
         do {
-            try await add(queue.traces(of: id, limit: Self.queuedMax), to: &report)
-        } catch let error as QueueError {
+            try await add(queue.traces(of: id, limit: Self.queuedMax), id, to: &report)
+        } catch {
             report.notAsked.append("the queue cannot be read now: \(error.shortDescription)")
         }
         if report.findings.isEmpty, report.notAsked.isEmpty {
@@ -52,53 +51,29 @@ struct TrailCalls: Sendable {
     }
 
     private func add(
-        _ queued: (count: Int, first: [QueueTrace]), to report: inout TraceReport
-    ) async throws {
-        guard queued.count > 0 else { return }
-        let names = await names(of: queued.first, &report)
-        for bundle in queued.first {
-            let event = TraceEvent(
-                bundle.isRetry ? "bundle.retry_queued" : "bundle.queued", at: bundle.receivedAt,
-                [
-                    "attempts": "\(bundle.attempts)", "parts": "\(bundle.partCount)",
-                    "bytes": "\(bundle.byteCount)",
-                ])
-            let known = report.findings.firstIndex {
-                $0.kind != .device && $0.deviceID == bundle.key.deviceID
-                    && $0.bundleID == bundle.key.bundleID
-            }
-            if let known {
-                report.findings[known].facts["queue_state"] = bundle.state.rawValue
-                report.findings[known].events.append(event)
-                report.findings[known].sortEvents()
-                continue
-            }
-            let device = names[bundle.key.deviceID]
-            var finding = TraceFinding(
-                kind: .bundle, tenant: device?.tenant, deviceID: bundle.key.deviceID,
-                deviceName: device?.deviceName, bundleID: bundle.key.bundleID,
-                state: bundle.state.rawValue,
-                facts: [
-                    "attempts": "\(bundle.attempts)", "bytes": "\(bundle.byteCount)",
-                    "parts": "\(bundle.partCount)",
-                ],
-                events: (device?.events ?? []) + [event])
-            finding.sortEvents()
-            report.findings.append(finding)
+        _ queued: (count: Int, first: [QueueTrace]), _ id: TracedID, to report: inout TraceReport
+    ) async {
+        let lost = queue.lostBundles.filter { id.names($0.key) }
+        let sightings =
+            queued.first.map { Sighting($0) } + lost.prefix(Self.queuedMax).map { Sighting($0) }
+        guard !sightings.isEmpty else { return }
+        let devices = await names(of: sightings, &report)
+        for sighting in sightings {
+            sighting.add(to: &report.findings, device: devices[sighting.key.deviceID])
         }
-        if queued.count > queued.first.count {
+        for (count, what) in [(queued.count, "in the queue"), (lost.count, "lost")]
+        where count > Self.queuedMax {
             report.notes.append(
-                "\(queued.count) bundles in the queue; the oldest \(queued.first.count) are listed")
+                "\(count) bundles \(what); the oldest \(Self.queuedMax) are listed")
         }
     }
 
     private func names(
-        of bundles: [QueueTrace], _ report: inout TraceReport
+        of sightings: [Sighting], _ report: inout TraceReport
     ) async -> [DeviceID: TraceFinding] {
         guard report.notAsked.isEmpty else { return [:] }
         do {
-            return try await store.deviceFindings(
-                Array(Set(bundles.map(\.key.deviceID))))
+            return try await store.deviceFindings(Array(Set(sightings.map(\.key.deviceID))))
         } catch {
             report.notAsked.append("the database does not answer: \(error.shortDescription)")
             return [:]
@@ -182,5 +157,51 @@ struct TrailCalls: Sendable {
             try await writer.finish(nil)
         }
         return Response(status: .ok, headers: [.contentType: "application/json"], body: body)
+    }
+}
+
+/// What the queue knows of a bundle that is traced.
+private struct Sighting {
+    let key: BundleKey
+    let state: BundleState
+    let facts: [String: String]
+    let event: TraceEvent
+
+    init(_ bundle: QueueTrace) {
+        key = bundle.key
+        state = bundle.state
+        facts = [
+            "attempts": "\(bundle.attempts)", "bytes": "\(bundle.byteCount)",
+            "parts": "\(bundle.partCount)",
+        ]
+        event = TraceEvent(
+            bundle.isRetry ? "bundle.retry_queued" : "bundle.queued", at: bundle.receivedAt, facts)
+    }
+
+    init(_ bundle: LostBundle) {
+        key = bundle.key
+        state = .lost
+        facts = ["bytes": "\(bundle.byteCount)", "received_at": bundle.receivedAt.description]
+        event = TraceEvent(
+            "bundle.lost", at: bundle.foundAt, ["queue.sequence": "\(bundle.sequence)"])
+    }
+
+    /// Into what is known of the bundle already, or as a finding of its own.
+    func add(to findings: inout [TraceFinding], device: TraceFinding?) {
+        let known = findings.firstIndex {
+            $0.kind != .device && $0.deviceID == key.deviceID && $0.bundleID == key.bundleID
+        }
+        if let known {
+            findings[known].facts["queue_state"] = state.rawValue
+            findings[known].events.append(event)
+            findings[known].sortEvents()
+            return
+        }
+        var finding = TraceFinding(
+            kind: .bundle, tenant: device?.tenant, deviceID: key.deviceID,
+            deviceName: device?.deviceName, bundleID: key.bundleID, state: state.rawValue,
+            facts: facts, events: (device?.events ?? []) + [event])
+        finding.sortEvents()
+        findings.append(finding)
     }
 }

@@ -28,6 +28,8 @@ extension Store: TrailStore {
 
 /// Bundles in the queue, as a trace tells of them.
 package protocol QueueTraces: Sendable {
+    /// Bundles that are lost and were not sent again yet, oldest first.
+    var lostBundles: [LostBundle] { get }
     /// - Throws: ``QueueError/io(errno:operation:)`` (retry).
     func traces(
         of id: TracedID, limit: Int

@@ -40,6 +40,9 @@ extension QueueStatus {
             table.add(["master key \(key.keyID)", use])
         }
         table.add(["lost, to be sent again", String(lost)])
-        return lost == 0 ? table.text : "\(table.text)\n\n\(lostBundles.table)"
+        var lines = [table.text]
+        lines += faults.map { "damaged: \($0)" }
+        if lost > 0 { lines.append("\n\(lostBundles.table)") }
+        return lines.joined(separator: "\n")
     }
 }

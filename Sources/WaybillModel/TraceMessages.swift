@@ -95,3 +95,11 @@ package struct TraceEvent: Codable, Sendable, Equatable {
 package enum TracedKind {}
 
 package typealias TracedID = Identifier<TracedKind>
+
+extension TracedID {
+    /// Whether it is this bundle's id, or its device's.
+    package func names(_ key: BundleKey) -> Bool {
+        key.bundleID == BundleID(high: high, low: low)
+            || key.deviceID == DeviceID(high: high, low: low)
+    }
+}

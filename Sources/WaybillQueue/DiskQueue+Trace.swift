@@ -47,9 +47,8 @@ extension DiskQueue {
         let (resident, candidates, runs) = shared.withLock { shared in
             let state = shared.state
             return (
-                state.bundles.filter { _, bundle in
-                    bundle.key.bundleID == bundleID || bundle.key.deviceID == deviceID
-                }, state.shelf.candidates(bundleID), state.runs(of: deviceID)
+                state.bundles.filter { id.names($0.value.key) }, state.shelf.candidates(bundleID),
+                state.runs(of: deviceID)
             )
         }
         var found = resident

@@ -29,6 +29,7 @@ final class MemoryOperations: ListenerControl, TenantStore, OperationStore, Back
         var refusal: UploadError?
         var isPauseUnwritable = false
         var queued: [QueueTrace] = []
+        var lost: [LostBundle] = []
         var findings: [TraceFinding] = []
         var query: AuditQuery?
     }
@@ -160,12 +161,17 @@ final class MemoryOperations: ListenerControl, TenantStore, OperationStore, Back
 
     func setDraining(_ isDraining: Bool) { state.withLock { $0.isDraining = isDraining } }
 
-    func know(findings: [TraceFinding], queued: [QueueTrace]) {
+    func know(
+        findings: [TraceFinding] = [], queued: [QueueTrace] = [], lost: [LostBundle] = []
+    ) {
         state.withLock { state in
             state.findings = findings
             state.queued = queued
+            state.lost = lost
         }
     }
+
+    var lostBundles: [LostBundle] { state.withLock { $0.lost } }
 
     func traces(of id: TracedID, limit: Int) -> (count: Int, first: [QueueTrace]) {
         let queued = state.withLock { $0.queued }
@@ -216,6 +222,8 @@ struct QueueOfOperations: QueueOverview {
                 receivedAt: Timestamp(microseconds: 0), foundAt: Timestamp(microseconds: 1))
         ]
     }
+
+    var faults: [String] { ["segment 3 is damaged"] }
 
     func verify() async throws(QueueError) -> QueueVerification {
         var found = QueueVerification()
@@ -449,10 +457,43 @@ extension MemoryOperations {
             #expect(finding.state == "processing")
             #expect(finding.facts["attempts"] == "2")
             #expect(finding.events.map(\.what) == ["bundle.queued"])
-            operations.know(findings: [], queued: [])
+            operations.know()
             let empty = try await client.execute(
                 uri: path, method: .get, headers: authorization)
             #expect(empty.status == .ok, "nobody can say that it is not there")
+        }
+    }
+
+    @Test func tracesLostBundlesByTheirIDAndTheirDevices() async throws {
+        let operations = MemoryOperations()
+        let device = DeviceID.random()
+        let lost = (1...51).map { sequence in
+            LostBundle(
+                key: BundleKey(deviceID: device, bundleID: .random()), tenant: TenantID(1),
+                bundleDigest: .zero, sequence: sequence, byteCount: 9, receivedAt: .now,
+                foundAt: .now)
+        }
+        operations.know(lost: lost)
+        try await run(operations) { client in
+            func report(_ id: String) async throws -> TraceReport {
+                let answer = try await client.execute(
+                    uri: "/admin/v1/trace/\(id)", method: .get, headers: authorization)
+                return try JSONDecoder().decode(TraceReport.self, from: Data(answer.text.utf8))
+            }
+            let one = try await report("\(lost[3].key.bundleID)")
+            #expect(one.findings.map(\.bundleID) == [lost[3].key.bundleID])
+            #expect(one.findings.first?.state == "lost")
+            #expect(one.findings.first?.events.map(\.what) == ["bundle.lost"])
+            #expect(one.findings.first?.events.first?.details == ["queue.sequence": "4"])
+            #expect(one.notes == [])
+            let all = try await report("\(device)")
+            #expect(all.findings.map(\.bundleID) == lost.prefix(50).map(\.key.bundleID))
+            #expect(all.notes == ["51 bundles lost; the oldest 50 are listed"])
+            // It was retried after its device had a receipt: what the database knows comes first.
+            operations.know(findings: [one.findings[0]], lost: [lost[3]])
+            let known = try await report("\(lost[3].key.bundleID)")
+            #expect(known.findings.count == 1)
+            #expect(known.findings.first?.facts["queue_state"] == "lost")
         }
     }
 

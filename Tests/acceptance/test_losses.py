@@ -68,6 +68,10 @@ def test_case_08_a_flipped_bit_is_found_named_and_told_and_nothing_else_is_lost(
     status = server.json("queue", "status")
     assert status["depth"] == 3 and status["lost"] == 1 and named(status) == named(report)
     assert bundle_id in server.command("queue", "status").stdout
+    for known in bundle_id, device.id:
+        found = [f for f in server.json("trace", known)["findings"] if f["state"] == "lost"]
+        assert [f["bundle_id"] for f in found] == [bundle_id]
+        assert found[0]["events"][-1]["what"] == "bundle.lost"
     assert device.status(bundle_id)["state"] == "lost"
     settle(server)
     # Lost until it is sent again, however often the server starts.
@@ -87,6 +91,8 @@ def test_case_10_bundles_of_a_segment_that_is_gone_are_named_at_the_start(closed
     server.start()
     status = server.json("queue", "status")
     assert status["depth"] == 0 and status["lost"] == 4
+    assert len(status["faults"]) == 1
+    assert "damaged: " + status["faults"][0] in server.command("queue", "status").stdout
     assert named(status) == {(device.id, bundle_id) for device, bundle_id in sent}
     server.kill()
     server.start()
