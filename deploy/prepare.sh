@@ -57,6 +57,9 @@ prepare() {
         command -v fiu-ctrl >/dev/null || missing+=(fiu-utils)
         command -v eatmydata >/dev/null || missing+=(eatmydata)
         command -v mkfs.ext4 >/dev/null || [ -x /usr/sbin/mkfs.ext4 ] || missing+=(e2fsprogs)
+        # A page's requests to another origin.
+        command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null ||
+            command -v google-chrome >/dev/null || missing+=(chromium-headless-shell)
     fi
     # Phone networks, which root alone can have.
     if [ "$1" = test ] || [ "$1" = soak ] && [ "$(id -u)" -eq 0 ]; then

@@ -17,6 +17,7 @@ package struct DeviceResponder: HTTPResponder {
     private let metrics: IngressMetrics
     private let refusals: RefusalLog
     private let options: IngressOptions
+    private let crossOrigin: CrossOrigin?
     private let saveRegistry: @Sendable () async -> Void
 
     init(
@@ -31,6 +32,7 @@ package struct DeviceResponder: HTTPResponder {
         self.refusals = refusals
         self.options = options
         self.saveRegistry = saveRegistry
+        crossOrigin = CrossOrigin(options.origins)
         quotas = Quotas(options)
         slots = RequestSlots(countMax: options.requestsInProgressMax)
     }
@@ -49,25 +51,11 @@ package struct DeviceResponder: HTTPResponder {
             guard options.admits(context.peerAddress ?? "") else {
                 throw Problem(.forbidden, "Plain HTTP is for trusted proxies; use https.")
             }
-            let method = Self.method(of: request)
-            switch routes.match(method, path: try Self.path(of: request)) {
-            case .handler(let target):
-                template = target.template
-                response = try await answer(request, context, target)
-                if method == .head { response = response.createHeadResponse() }
-            case .wrongMethod(let allowed, let matched):
-                template = matched
-                let problem = Problem(.methodNotAllowed, "Here is to be used: \(allowed).")
-                refusal = problem
-                response = JSONAnswer.response(problem)
-                response.headers[.allow] = allowed
-            case .none where request.method == .trace || request.method == .connect:
-                let problem = Problem(
-                    .methodNotAllowed, "\(request.method.rawValue) is not done here.")
-                refusal = problem
-                response = JSONAnswer.response(problem)
-                response.headers[.allow] = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-            case .none: throw Problem(.notFound, "There is nothing at this path.")
+            if let preflight = crossOrigin?.preflight(request) {
+                template = "preflight"
+                response = preflight
+            } else {
+                (response, refusal) = try await answer(request, context, &template)
             }
         } catch let broken as BrokenRequest {
             metrics.countBroken(template)
@@ -86,6 +74,7 @@ package struct DeviceResponder: HTTPResponder {
             // Every answer has it, and not all come from those who speak tus.
             response.headers[.tusResumable] = UploadDialect.tusVersion
         }
+        crossOrigin?.mark(&response, to: request)
         if let refusal { note(refusal, request, context) }
         let duration = ContinuousClock.now - started
         metrics.count(template, status: response.status.code, duration: duration)
@@ -98,6 +87,37 @@ package struct DeviceResponder: HTTPResponder {
                 ])
         }
         return response
+    }
+
+    /// Finds the route and calls it.
+    ///
+    /// - Parameter template: becomes that of the route.
+    /// - Returns: also what is refused by an answer that is no error of a handler's.
+    private func answer(
+        _ request: Request, _ context: IngressContext, _ template: inout String
+    ) async throws -> (Response, Problem?) {
+        let method = Self.method(of: request)
+        switch routes.match(method, path: try Self.path(of: request)) {
+        case .handler(let target):
+            template = target.template
+            let response = try await answer(request, context, target)
+            return (method == .head ? response.createHeadResponse() : response, nil)
+        case .wrongMethod(let allowed, let matched):
+            template = matched
+            return Self.refuseMethod("Here is to be used: \(allowed).", allowed: allowed)
+        case .none where request.method == .trace || request.method == .connect:
+            return Self.refuseMethod(
+                "\(request.method.rawValue) is not done here.",
+                allowed: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+        case .none: throw Problem(.notFound, "There is nothing at this path.")
+        }
+    }
+
+    private static func refuseMethod(_ detail: String, allowed: String) -> (Response, Problem?) {
+        let problem = Problem(.methodNotAllowed, detail)
+        var response = JSONAnswer.response(problem)
+        response.headers[.allow] = allowed
+        return (response, problem)
     }
 
     /// Everything that comes before a handler, cheapest first, and nothing of it reads the body.

@@ -25,7 +25,7 @@ final class IngressMetrics: Sendable {
         receiveTimer.record(duration: duration)
     }
 
-    /// - Parameter route: a template of the route table, or `unknown`.
+    /// - Parameter route: a template of the route table, `preflight` or `unknown`.
     func count(_ route: String, status: Int, duration: Duration) {
         counter(Series(route: route, status: status)).increment()
         let timer = durations.withLock { timers in

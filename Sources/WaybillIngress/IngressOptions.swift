@@ -24,6 +24,9 @@ package struct IngressOptions: Sendable {
     /// Whether a peer is a proxy whose `X-Forwarded-For` is believed.
     package var isProxy: @Sendable (String) -> Bool = { _ in false }
 
+    /// Origins whose pages may call this side from a browser; `*` for all.
+    package var origins: Set<String> = []
+
     /// What a connection may send, and how long it may take.
     package var connection = ConnectionLimits()
     /// Connections at once; more wait until one ends.

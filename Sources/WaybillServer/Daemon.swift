@@ -376,6 +376,7 @@ extension ServerConfiguration {
         options.connection = connection
         options.connectionsMax = budget.connections
         options.requestsInProgressMax = requestsInProgressMax
+        options.origins = corsOrigins
         let proxies = trustedProxies
         options.isProxy = { peer in proxies.contains { $0.contains(peer) } }
         if files == nil {

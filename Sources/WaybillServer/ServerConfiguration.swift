@@ -16,6 +16,8 @@ struct ServerConfiguration: Sendable {
     var tlsCertificate: String?
     var tlsKey: String?
     var trustedProxies: [AddressRange] = []
+    /// Origins whose pages may call the device side; `*` for all.
+    var corsOrigins: Set<String> = []
     var migrates = true
     var listeners = 2
     var listenersMax = 256
@@ -55,6 +57,7 @@ struct ServerConfiguration: Sendable {
         tlsCertificate = reader.readableFile("tls-certificate")
         tlsKey = reader.readableFile("tls-key")
         trustedProxies = reader.ranges("trusted-proxy")
+        corsOrigins = reader.origins("cors-origins")
         migrates = reader.flag("migrate")
         listenersMax = reader.integer("listeners-max", in: 1...256)
         listeners = reader.integer("listeners", in: 0...256)

@@ -46,6 +46,11 @@ extension Setting {
             summary: "CIDR of the proxies that may forward plain HTTP, separated by commas",
             defaultText: nil),
         Setting(
+            key: "cors-origins",
+            summary: "origins whose pages and web views may call the device side, separated by "
+                + "commas; * for all",
+            defaultText: nil),
+        Setting(
             key: "migrate", summary: "bring the schema up to date at start", defaultText: "true"),
         Setting(key: "listeners", summary: "listeners at start", defaultText: "2"),
         Setting(key: "listeners-max", summary: "no more listeners than this", defaultText: "256"),

@@ -150,6 +150,28 @@ struct SettingReader {
         }
     }
 
+    /// Origins as browsers write them, separated by commas.
+    mutating func origins(_ key: String) -> Set<String> {
+        guard let text = text(key) else { return [] }
+        // Scheme, host and perhaps a port, in lower case: whatever else a browser never sends.
+        let form = /[a-z][a-z0-9+.\-]*:\/\/([a-z0-9.\-_]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/
+        let items = text.split(separator: ",", omittingEmptySubsequences: false)
+        return Set(
+            items.compactMap { item in
+                let item = item.trimmingCharacters(in: .whitespaces)
+                let isOrigin = item.wholeMatch(of: form) != nil
+                let saysOwnPort = ["http": ":80", "https": ":443"].contains { scheme, port in
+                    item.hasPrefix(scheme + "://") && item.hasSuffix(port)
+                }
+                if item == "*" || item == "null" || isOrigin && !saysOwnPort { return item }
+                refuse(
+                    key,
+                    "\(item) is not an origin as browsers write it, such as https://app.example or "
+                        + "http://localhost:8100, nor null, nor *")
+                return nil
+            })
+    }
+
     private mutating func refuse(_ key: String, _ why: String) {
         let origin = values[key]?.origin.rawValue ?? ""
         problems.append("\(key) (\(origin)): \(why)")

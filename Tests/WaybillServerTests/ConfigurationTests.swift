@@ -141,6 +141,21 @@ private final class Folder {
         #expect(problems(["tls-certificate": "/dev/null"]).count == 1)
     }
 
+    @Test func originsAreWrittenAsBrowsersWriteThem() throws {
+        let good = "https://app.example, capacitor://localhost,http://[::1]:8100,null,*"
+        let configuration = try ServerConfiguration(
+            SettingLayers(commandLine: ["cors-origins": good], environment: [:]))
+        #expect(
+            configuration.corsOrigins == [
+                "https://app.example", "capacitor://localhost", "http://[::1]:8100", "null", "*",
+            ])
+        for bad in [
+            "app.example", "https://app.example/", "https://App.example", "https://app.example:443",
+            "http://app.example:80", "https://*.app.example", "https://a@app.example",
+            "https://app.example,,*", "https://",
+        ] { #expect(problems(["cors-origins": bad]).count == 1, "\(bad)") }
+    }
+
     @Test func onlyLoopbackAndTrustedProxiesSpeakPlainHTTP() throws {
         let configuration = try ServerConfiguration(
             SettingLayers(
