@@ -85,6 +85,7 @@ struct AdminCalls: Sendable {
     func queueStatus(deadLetters: Int) -> QueueStatus {
         let status = parts.queue.status
         let lost = parts.queue.lostBundles
+        let faults = parts.queue.faults
         let age = status.oldestReceivedAt.map { max(0, Timestamp.now.seconds(since: $0)) }
         return QueueStatus(
             depth: status.depth, leased: status.leased, oldestAgeSeconds: age ?? 0,
@@ -94,7 +95,7 @@ struct AdminCalls: Sendable {
             isDraining: parts.queueDesk.intake.isDraining, masterKeys: parts.masterKeys(),
             lost: lost.count,
             lostBundles: lost.prefix(100).map { LostBundleReport($0) },
-            faults: Array(parts.queue.faults.prefix(100)))
+            faultCount: faults.count, faults: Array(faults.prefix(100)))
     }
 
     /// 0 while the database does not say; the rest of a status is worth telling without it.

@@ -36,11 +36,13 @@ struct TrailCalls: Sendable {
             guard error.isRetryable else { throw error }
             report.notAsked.append("the database does not answer: \(error.shortDescription)")
         }
+        var queued: (count: Int, first: [QueueTrace]) = (0, [])
         do {
-            try await add(queue.traces(of: id, limit: Self.queuedMax), id, to: &report)
+            queued = try queue.traces(of: id, limit: Self.queuedMax)
         } catch {
             report.notAsked.append("the queue cannot be read now: \(error.shortDescription)")
         }
+        await add(queued, id, to: &report)
         if report.findings.isEmpty, report.notAsked.isEmpty {
             throw Problem(
                 .notFound,
@@ -165,7 +167,7 @@ private struct Sighting {
     let key: BundleKey
     let state: BundleState
     let facts: [String: String]
-    let event: TraceEvent
+    let events: [TraceEvent]
 
     init(_ bundle: QueueTrace) {
         key = bundle.key
@@ -174,16 +176,19 @@ private struct Sighting {
             "attempts": "\(bundle.attempts)", "bytes": "\(bundle.byteCount)",
             "parts": "\(bundle.partCount)",
         ]
-        event = TraceEvent(
-            bundle.isRetry ? "bundle.retry_queued" : "bundle.queued", at: bundle.receivedAt, facts)
+        let what = bundle.isRetry ? "bundle.retry_queued" : "bundle.queued"
+        events = [TraceEvent(what, at: bundle.receivedAt, facts)]
     }
 
     init(_ bundle: LostBundle) {
         key = bundle.key
         state = .lost
-        facts = ["bytes": "\(bundle.byteCount)", "received_at": bundle.receivedAt.description]
-        event = TraceEvent(
-            "bundle.lost", at: bundle.foundAt, ["queue.sequence": "\(bundle.sequence)"])
+        facts = ["bytes": "\(bundle.byteCount)"]
+        events = [
+            TraceEvent("bundle.queued", at: bundle.receivedAt, facts),
+            TraceEvent(
+                "bundle.lost", at: bundle.foundAt, ["queue.sequence": "\(bundle.sequence)"]),
+        ]
     }
 
     /// Into what is known of the bundle already, or as a finding of its own.
@@ -193,14 +198,14 @@ private struct Sighting {
         }
         if let known {
             findings[known].facts["queue_state"] = state.rawValue
-            findings[known].events.append(event)
+            findings[known].events += events
             findings[known].sortEvents()
             return
         }
         var finding = TraceFinding(
             kind: .bundle, tenant: device?.tenant, deviceID: key.deviceID,
             deviceName: device?.deviceName, bundleID: key.bundleID, state: state.rawValue,
-            facts: facts, events: (device?.events ?? []) + [event])
+            facts: facts, events: (device?.events ?? []) + events)
         finding.sortEvents()
         findings.append(finding)
     }

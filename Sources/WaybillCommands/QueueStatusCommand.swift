@@ -42,6 +42,7 @@ extension QueueStatus {
         table.add(["lost, to be sent again", String(lost)])
         var lines = [table.text]
         lines += faults.map { "damaged: \($0)" }
+        if faultCount > faults.count { lines.append("and \(faultCount - faults.count) more") }
         if lost > 0 { lines.append("\n\(lostBundles.table)") }
         return lines.joined(separator: "\n")
     }

@@ -12,7 +12,7 @@ struct CrossOrigin: Sendable {
 
     /// How long a browser need not ask again.
     private static let maxAge = "7200"
-    private static let methods = "GET, HEAD, POST, PUT, PATCH, DELETE"
+    private static let methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
     /// Nil where no other origin is let in.
     ///
@@ -39,11 +39,17 @@ struct CrossOrigin: Sendable {
 
     /// Lets the page that sent the request read the answer, all of it.
     func mark(_ response: inout Response, to request: Request) {
-        if !isForAll { response.headers.append(HTTPField(name: .vary, value: "Origin")) }
-        guard isAllowed(request.headers), let origin = request.headers[.origin] else { return }
-        let names = Set(response.headers.map(\.name.canonicalName)).sorted()
-        response.headers[.accessControlExposeHeaders] = names.joined(separator: ", ")
-        response.headers[.accessControlAllowOrigin] = isForAll ? "*" : origin
+        if isForAll {
+            // Also where nobody asks: what a cache keeps of an app's request serves a page's.
+            response.headers[.accessControlAllowOrigin] = "*"
+        } else {
+            response.headers.append(HTTPField(name: .vary, value: "Origin"))
+            guard isAllowed(request.headers) else { return }
+            response.headers[.accessControlAllowOrigin] = request.headers[.origin]
+        }
+        // The date is added behind this.
+        let names = Set(response.headers.map(\.name.canonicalName)).union(["date"])
+        response.headers[.accessControlExposeHeaders] = names.sorted().joined(separator: ", ")
     }
 
     private func isAllowed(_ headers: HTTPFields) -> Bool {

@@ -251,14 +251,17 @@ package struct QueueStatus: Codable, Sendable, Equatable {
     /// The first of them, at most 100.
     package var lostBundles: [LostBundleReport]
     /// Damage in the log that the start found, or that was found since where an index had to be made
-    /// again; in words, at most 100.
+    /// again.
+    package var faultCount: Int
+    /// The first of it in words, at most 100.
     package var faults: [String]
 
     package init(
         depth: Int, leased: Int, oldestAgeSeconds: Double, bytes: Int, deadLetters: Int,
         logBytes: Int, segments: Int, isHealthy: Bool, isPaused: Bool, isDraining: Bool,
         masterKeys: [QueueMasterKey],
-        lost: Int = 0, lostBundles: [LostBundleReport] = [], faults: [String] = []
+        lost: Int = 0, lostBundles: [LostBundleReport] = [], faultCount: Int = 0,
+        faults: [String] = []
     ) {
         self.depth = depth
         self.leased = leased
@@ -273,12 +276,14 @@ package struct QueueStatus: Codable, Sendable, Equatable {
         self.masterKeys = masterKeys
         self.lost = lost
         self.lostBundles = lostBundles
+        self.faultCount = faultCount
         self.faults = faults
     }
 
     enum CodingKeys: String, CodingKey {
         case depth, leased, bytes, segments, lost, faults
         case lostBundles = "lost_bundles"
+        case faultCount = "fault_count"
         case oldestAgeSeconds = "oldest_age_seconds"
         case deadLetters = "dead_letters"
         case logBytes = "log_bytes"

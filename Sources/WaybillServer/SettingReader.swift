@@ -153,13 +153,15 @@ struct SettingReader {
     /// Origins as browsers write them, separated by commas.
     mutating func origins(_ key: String) -> Set<String> {
         guard let text = text(key) else { return [] }
-        // Scheme, host and perhaps a port, in lower case: whatever else a browser never sends.
-        let form = /[a-z][a-z0-9+.\-]*:\/\/([a-z0-9.\-_]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/
+        // Whatever else a page of the web never has. Web views have schemes of their own, and some
+        // leave out the host.
+        let web = /https?:\/\/([a-z0-9.\-_]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/
+        let view = /(?!https?:)[a-z][a-z0-9+.\-]*:\/\/[A-Za-z0-9.\-_]*(:[0-9]{1,5})?/
         let items = text.split(separator: ",", omittingEmptySubsequences: false)
         return Set(
             items.compactMap { item in
                 let item = item.trimmingCharacters(in: .whitespaces)
-                let isOrigin = item.wholeMatch(of: form) != nil
+                let isOrigin = item.wholeMatch(of: web) != nil || item.wholeMatch(of: view) != nil
                 let saysOwnPort = ["http": ":80", "https": ":443"].contains { scheme, port in
                     item.hasPrefix(scheme + "://") && item.hasSuffix(port)
                 }

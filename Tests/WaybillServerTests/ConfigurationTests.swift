@@ -142,17 +142,19 @@ private final class Folder {
     }
 
     @Test func originsAreWrittenAsBrowsersWriteThem() throws {
-        let good = "https://app.example, capacitor://localhost,http://[::1]:8100,null,*"
+        let good =
+            "https://app.example, capacitor://localhost,http://[::1]:8100,null,*,file://,app://My"
         let configuration = try ServerConfiguration(
             SettingLayers(commandLine: ["cors-origins": good], environment: [:]))
         #expect(
             configuration.corsOrigins == [
                 "https://app.example", "capacitor://localhost", "http://[::1]:8100", "null", "*",
+                "file://", "app://My",
             ])
         for bad in [
             "app.example", "https://app.example/", "https://App.example", "https://app.example:443",
             "http://app.example:80", "https://*.app.example", "https://a@app.example",
-            "https://app.example,,*", "https://",
+            "https://app.example,,*", "https://", "http://", "file:", "file:///",
         ] { #expect(problems(["cors-origins": bad]).count == 1, "\(bad)") }
     }
 

@@ -43,8 +43,8 @@ package final class Traffic: Sendable {
     }
 
     /// Sends until the plan's time or number of bundles is over; returns when everything sent is
-    /// acknowledged or refused, or when the patience after the last due bundle is over. What has no
-    /// answer then is unanswered. Cancelling ends it at once, with the same result.
+    /// acknowledged, or refused and given up, or when the patience after the last due bundle is over.
+    /// What has no answer then is unanswered. Cancelling ends it at once, with the same result.
     ///
     /// - Parameter onPhase: called on any thread, in order.
     package func run(onPhase: @escaping @Sendable (TrafficPhase) -> Void = { _ in }) async throws {
@@ -71,7 +71,7 @@ package final class Traffic: Sendable {
             let patience = lanes.map { lane in
                 lane.context.loop.scheduleTask(
                     in: .nanoseconds(Int64(options.patienceSeconds * 1e9))
-                ) { lane.abandon() }
+                ) { lane.endPatience() }
             }
             for lane in lanes { try await lane.sent.futureResult.get() }
             for timer in patience { timer.cancel() }

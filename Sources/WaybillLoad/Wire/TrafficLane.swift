@@ -99,6 +99,12 @@ final class TrafficLane: @unchecked Sendable {
         noteSending()
     }
 
+    /// Gives up what has no answer. What is sent once more, or given up, goes on until the lane stops.
+    func endPatience() {
+        if !uploads.hasAllAnswers { return abandon() }
+        noteSending(isOver: true)
+    }
+
     func stop() {
         guard !isStopped else { return }
         isStopped = true
@@ -121,12 +127,12 @@ final class TrafficLane: @unchecked Sendable {
         noteReading(isOver: false)
     }
 
-    private func noteSending() {
+    private func noteSending(isOver: Bool = false) {
         if uploads.isExhausted, !isExhausted {
             isExhausted = true
             exhausted.succeed()
         }
-        if uploads.isDone, !isSent {
+        if isOver || uploads.isDone, !isSent {
             isSent = true
             sent.succeed()
         }

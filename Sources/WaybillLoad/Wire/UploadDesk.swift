@@ -48,10 +48,11 @@ final class UploadDesk {
         self.devices = devices
     }
 
-    /// All that was to be sent has an answer, giving up a refused bundle and a second sending included.
-    var isDone: Bool {
-        isExhausted && outstanding == 0 && busyDevices == 0 && parkedUnplanned == 0
-    }
+    /// Every bundle that was to be sent is acknowledged or refused.
+    var hasAllAnswers: Bool { isExhausted && outstanding == 0 && parkedUnplanned == 0 }
+
+    /// Refused bundles are given up too, and what was to be sent again is.
+    var isDone: Bool { hasAllAnswers && busyDevices == 0 }
 
     func begin(_ arrivals: Arrivals) {
         self.arrivals = arrivals
@@ -90,6 +91,12 @@ final class UploadDesk {
         guard !isExhausted else { return }
         isExhausted = true
         onProgress()
+    }
+
+    /// At which a bundle may become due.
+    private var lastMoment: Int64 {
+        if case .closed(let until) = arrivals { return until - 1 }
+        return .max
     }
 
     private func isNextDue() -> Bool {
@@ -172,8 +179,9 @@ final class UploadDesk {
         busyDevices += 1
         job.device.job = job
         if !job.isPlanned {
-            // The closed model wants a bundle sent when its device and a connection are free for it.
-            job.intended = lane.clock.now()
+            // The closed model wants a bundle sent when its device and a connection are free for it,
+            // and that this was in time is decided.
+            job.intended = min(lane.clock.now(), lastMoment)
             plan(job.number, intended: job.intended)
         }
         guard job.bundle == nil else { return ready.append(job) }

@@ -41,6 +41,7 @@ final class FakeServer: Sendable {
         var connections = 0
         var held: [(FakeRequest, any Channel)] = []
         var open: [ObjectIdentifier: any Channel] = [:]
+        var isStopped = false
     }
 
     private let script: Script
@@ -106,17 +107,22 @@ final class FakeServer: Sendable {
             return channel
         }
         try await channel?.close()
-        for channel in state.withLock({ Array($0.open.values) }) {
-            channel.close(promise: nil)
+        let open = state.withLock { state in
+            state.isStopped = true
+            return Array(state.open.values)
         }
+        for channel in open { channel.close(promise: nil) }
     }
 
     fileprivate func opened(_ channel: any Channel) -> Int {
-        state.withLock { state in
+        let (number, isLate) = state.withLock { state in
             state.open[ObjectIdentifier(channel)] = channel
             defer { state.connections += 1 }
-            return state.connections
+            return (state.connections, state.isStopped)
         }
+        // It was accepted when the server was about to stop.
+        if isLate { channel.close(promise: nil) }
+        return number
     }
 
     fileprivate func closed(_ channel: any Channel) {

@@ -154,6 +154,28 @@ import WaybillModel
         try await server.stop()
     }
 
+    @Test func patienceDoesNotEndWhatIsSentAgain() async throws {
+        let isFirst = Mutex(true)
+        let server = try await FakeServer.start { request in
+            let wasFirst = isFirst.withLock { value in
+                defer { value = false }
+                return value
+            }
+            return wasFirst ? .status(202, "{}") : .hold
+        }
+        let rig = try TrafficRig(
+            server, plan: TrafficRig.plan(), recipes: FakeRecipes(devices: 1, resend: [0: .atOnce])
+        ) { $0.patienceSeconds = 1 }
+        try await rig.traffic.run()
+        try await until { server.held.count == 1 }
+        server.release { _ in .status(503) }
+        try await until { server.held.count == 1 }
+        let counters = try await rig.close()
+        #expect(counters.acknowledged == 1)
+        #expect(counters.unanswered == 0)
+        try await server.stop()
+    }
+
     @Test func cancellingEndsTheRun() async throws {
         let server = try await FakeServer.start { _ in .hold }
         let rig = try TrafficRig(server, plan: TrafficRig.plan())
