@@ -21,11 +21,12 @@ struct PartCalls: Sendable {
         let request = try await JSONBody.decode(
             DeclarationRequest.self, of: call, bytesMax: Self.declarationBytesMax)
         try Self.check(request, call.request.headers)
-        try device.check(epoch: request.epoch)
+        let epoch = try Self.epoch(request, call.request.headers)
+        try device.check(epoch: epoch)
         let declared = try await intake.declare(
             BundleDeclaration(
                 tenant: device.tenantID, tenantSlug: device.tenantSlug, deviceID: device.deviceID,
-                bundleID: request.bundleID, epoch: request.epoch,
+                bundleID: request.bundleID, epoch: epoch,
                 parts: try request.parts.enumerated().map { try Self.part($1, index: $0) },
                 declaredAt: .now, source: call.context.peerAddress))
         let (standing, status): (BundleStanding, HTTPResponse.Status) =
@@ -92,14 +93,26 @@ struct PartCalls: Sendable {
         guard !request.parts.isEmpty else {
             throw Problem(.invalidRequest, "`parts`: a bundle has one part or more.")
         }
-        if let epoch = request.epoch, !(1...Int(Int32.max)).contains(epoch) {
-            throw Problem(.invalidRequest, "`epoch` is not a positive number.")
-        }
         if fields[.idempotencyKey] != nil,
             try UploadFields.bundleID(fields) != request.bundleID
         {
             throw Problem(.invalidRequest, "Idempotency-Key is not the `bundle_id` of the body.")
         }
+    }
+
+    /// As the body or the header says; they may both.
+    private static func epoch(
+        _ request: DeclarationRequest, _ fields: HTTPFields
+    ) throws(Problem) -> Int? {
+        let told = try UploadFields.epoch(fields)
+        guard let epoch = request.epoch else { return told }
+        guard (1...Int(Int32.max)).contains(epoch) else {
+            throw Problem(.invalidRequest, "`epoch` is not a positive number.")
+        }
+        guard epoch == told ?? epoch else {
+            throw Problem(.invalidRequest, "Waybill-Epoch is not the `epoch` of the body.")
+        }
+        return epoch
     }
 
     private static func part(

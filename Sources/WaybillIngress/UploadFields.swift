@@ -58,7 +58,10 @@ struct UploadFields {
         return id
     }
 
-    private static func epoch(_ fields: HTTPFields) throws(Problem) -> Int? {
+    /// The value of `Waybill-Epoch`; nil without one.
+    ///
+    /// - Throws: 400 when it is no positive number.
+    static func epoch(_ fields: HTTPFields) throws(Problem) -> Int? {
         guard let text = fields[.waybillEpoch] else { return nil }
         guard text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
             let epoch = Int32(text), epoch > 0

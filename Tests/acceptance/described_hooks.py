@@ -71,6 +71,9 @@ def before_call(context, case, kwargs):
         case.query["wait"] = 0
     if operation == "GET /v1/receipts":
         case.headers["Accept"] = "application/json"
+    if str(case.headers.get("Upload-Draft-Interop-Version", "")).strip().isdigit():
+        # Python's client takes an interim 104 for the answer; test_resumable_ietf.py reads it.
+        drop(case.headers, "Upload-Draft-Interop-Version")
     is_negative = case.meta is not None and case.meta.generation.mode.is_negative
     if choice == 0 or is_negative:
         return

@@ -171,7 +171,7 @@ class Device:
 
     # -- calls
 
-    def declare_raw(self, bundle_id, parts, epoch=None, timeout=60):
+    def declare_raw(self, bundle_id, parts, epoch=None, headers=None, timeout=60):
         """Says which parts a bundle will have; parts are the sealed bytes."""
         body = {
             "bundle_id": bundle_id,
@@ -180,7 +180,8 @@ class Device:
         }
         if epoch is not None:
             body["epoch"] = epoch
-        return self.http.post(self.base + "/v1/bundles", json=body, timeout=timeout)
+        return self.http.post(
+            self.base + "/v1/bundles", json=body, headers=headers, timeout=timeout)
 
     def declare(self, bundle_id, parts, **options):
         return checked(self.declare_raw(bundle_id, parts, **options)).json()

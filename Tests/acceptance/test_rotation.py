@@ -71,6 +71,19 @@ def test_a_declaration_with_another_epoch_is_another_declaration(server, device)
         assert (again.status_code, again.json()["code"]) == (422, "idempotency_conflict")
 
 
+def test_the_header_of_a_declaration_tells_its_epoch_too_and_never_another_one(server, device):
+    new = rotated(server, device)
+    bundle_id = new_id()
+    parts = new.seal_parts(bundle_id, [[transaction()], [transaction()]])
+    for epoch, header in ((None, "x"), (None, "0"), (2, "1"), (1, "x"), (None, "3")):
+        answer = new.declare_raw(bundle_id, parts, epoch=epoch, headers={"Waybill-Epoch": header})
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    new.declare(bundle_id, parts, headers={"Waybill-Epoch": "1"})
+    assert new.declare_raw(bundle_id, parts, epoch=1).status_code == 200
+    again = new.declare_raw(bundle_id, parts, epoch=1, headers={"Waybill-Epoch": "1"})
+    assert again.status_code == 200
+
+
 @pytest.mark.parametrize("told, opens", [(None, True), (1, True), (2, False)])
 def test_a_declaration_says_under_which_epoch_its_parts_were_sealed(server, device, told, opens):
     """`{"bundle_id":"…","epoch":1,…}`; without it the open epochs are tried."""
