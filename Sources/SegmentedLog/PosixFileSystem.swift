@@ -67,7 +67,7 @@ package struct PosixFileSystem: FileSystem {
     }
 
     package func lock(_ path: String) throws(LogError) -> any OpenFile {
-        let file = try PosixFile(path: path, flags: O_CREAT)
+        let file = try PosixFile(path: path, flags: O_CREAT, isLock: true)
         guard Self.retrying({ flock(file.descriptor, LOCK_EX | LOCK_NB) }) == 0 else {
             if errno == EWOULDBLOCK { throw .locked }
             throw .io(errno: errno, operation: "flock")
@@ -109,14 +109,19 @@ private final class SyncedDirectories: Sendable {
 /// One descriptor, closed with the object.
 final class PosixFile: OpenFile {
     let descriptor: Int32
+    private let isLock: Bool
 
-    fileprivate init(path: String, flags: Int32) throws(LogError) {
+    fileprivate init(path: String, flags: Int32, isLock: Bool = false) throws(LogError) {
+        self.isLock = isLock
         let flags = flags | O_RDWR | O_CLOEXEC
         descriptor = PosixFileSystem.retrying { openFile(path, flags, 0o600) }
         guard descriptor >= 0 else { throw .io(errno: errno, operation: "open") }
     }
 
     deinit {
+        // A child that is being started at this moment has a copy of the descriptor, and would keep
+        // the lock until it runs its program.
+        if isLock { flock(descriptor, LOCK_UN) }
         // Content that matters was synced before; `close(2)` cannot add to that.
         close(descriptor)
     }

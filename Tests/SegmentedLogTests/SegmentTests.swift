@@ -136,4 +136,18 @@ import Testing
         first.log.close()
         try fixture.open(fixture.options()).log.close()
     }
+
+    @Test func aCopyOfTheLocksDescriptorDoesNotKeepTheLock() throws {
+        let path = fixture.options().directory + "/lock"
+        let first = try fixture.open(fixture.options())
+        let lock = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").first {
+            let link = "/proc/self/fd/\($0)"
+            return (try? FileManager.default.destinationOfSymbolicLink(atPath: link)) == path
+        }
+        // As a child has one between fork and exec.
+        let copy = dup(try #require(lock.flatMap { Int32($0) }))
+        defer { close(copy) }
+        first.log.close()
+        try fixture.open(fixture.options()).log.close()
+    }
 }
