@@ -153,8 +153,8 @@ struct SettingReader {
     /// Origins as browsers write them, separated by commas.
     mutating func origins(_ key: String) -> Set<String> {
         guard let text = text(key) else { return [] }
-        // Whatever else a page of the web never has. Web views have schemes of their own, and some
-        // leave out the host.
+        // Browsers write hosts of the web in lower case. Web views have schemes of their own, and
+        // some leave out the host.
         let web = /https?:\/\/([a-z0-9.\-_]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/
         let view = /(?!https?:)[a-z][a-z0-9+.\-]*:\/\/[A-Za-z0-9.\-_]*(:[0-9]{1,5})?/
         let items = text.split(separator: ",", omittingEmptySubsequences: false)
